@@ -1,0 +1,1 @@
+"""matchgraph: a catalog of AI artifacts that explains itself, built on events."""

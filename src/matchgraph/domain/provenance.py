@@ -1,0 +1,50 @@
+"""Where a claim comes from and how far it can be trusted."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from matchgraph.domain import text
+from matchgraph.domain.errors import BadText, FutureObservation
+
+
+class Method(StrEnum):
+    """How a claim came to be, weakest first."""
+
+    INFERRED = "inferred"
+    OBSERVED = "observed"
+    DECLARED = "declared"
+
+    @property
+    def strength(self) -> int:
+        """A claim replaces one of the same or a lower strength: what a curator or the maker
+        declared is not overwritten by a crawler's guess."""
+        return STRENGTH[self]
+
+
+STRENGTH = {Method.INFERRED: 0, Method.OBSERVED: 1, Method.DECLARED: 2}
+# Clocks of sources differ; a date without a time zone can be up to a day ahead of UTC.
+CLOCK_TOLERANCE = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Who says so, how they know, and when it was so."""
+
+    method: Method
+    source: str
+    observed_at: datetime
+
+    def checked(self, now: datetime) -> "Provenance":
+        """Returns the same provenance. Raises: BadText, FutureObservation."""
+        text.words("source", self.source, limit=500)
+        check_observed("provenance", self.observed_at, now)
+        return self
+
+
+def check_observed(what: str, observed_at: datetime, now: datetime) -> None:
+    """Raises: BadText without a time zone, FutureObservation beyond the tolerance of clocks."""
+    if observed_at.tzinfo is None:
+        raise BadText(f"{what}: observed_at", "it needs a time zone")
+    if observed_at > now + CLOCK_TOLERANCE:
+        raise FutureObservation(what, observed_at)

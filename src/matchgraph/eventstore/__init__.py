@@ -1,0 +1,1 @@
+"""The one history, in PostgreSQL: append, read, follow."""

@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL, as every part of matchgraph opens them."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Statement = asyncpg.prepared_stmt.PreparedStatement[asyncpg.Record]
+else:  # generic for the type checker only
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+    Statement = asyncpg.prepared_stmt.PreparedStatement
+
+# A connection that was lost says so in one of these ways. 57P01 to 57P05 are PostgreSQL's own
+# words for a session that it ends: shutdown, crash, database dropped, idle for too long.
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleSessionTimeoutError,
+    ConnectionError,
+    OSError,
+    asyncio.TimeoutError,
+)
+# What the database says when it is there and cannot take anything in.
+FULL = (asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError)
+
+
+def _settings(purpose: str, extra: dict[str, str]) -> dict[str, str]:
+    return {
+        # Whoever logs in works with the application's rights, so that not even a superuser's
+        # connection string opens the log to anything but its functions.
+        "role": "matchgraph_app",
+        "application_name": f"matchgraph {purpose}",
+        "timezone": "UTC",
+        "jit": "off",
+        **extra,
+    }
+
+
+async def connect(url: str, purpose: str, *, timeout: float = 5, **settings: str) -> Connection:
+    """One connection with the application's rights. Raises: one of LOST, asyncpg.PostgresError."""
+    return await asyncpg.connect(
+        url, timeout=timeout, server_settings=_settings(purpose, settings)
+    )
+
+
+async def open_pool(
+    url: str, purpose: str, *, size: int, statement_timeout: float = 5, **settings: str
+) -> Pool:
+    """A pool of connections with the application's rights.
+
+    Units: `statement_timeout` in seconds, after which PostgreSQL gives a statement up.
+    """
+    settings["statement_timeout"] = str(int(statement_timeout * 1000))
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=5,
+        command_timeout=statement_timeout + 5,
+        max_inactive_connection_lifetime=60,
+        server_settings=_settings(purpose, settings),
+        # Every borrower ends its own transaction, so the pool's reset query would only cost a
+        # round trip each time.
+        reset=_leave_as_it_is,
+    )
+    assert pool is not None, "asyncpg returns None only for a pool that it has not opened yet"
+    return pool
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    pass

@@ -1,0 +1,497 @@
+"""The manifest reader: a YAML file that anybody can write, turned into drafts and problems.
+
+`matchgraph import manifest` reads with it; docs/manifest.md describes the format. Which keys there
+are and what they hold follows from the domain's values, and the domain's checks decide what is
+accepted: here is only what concerns a file.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+import yaml  # type: ignore[import-untyped]
+
+from matchgraph.domain import text as texts
+from matchgraph.domain.artifact import Facts, Kind
+from matchgraph.domain.capability import Capability
+from matchgraph.domain.draft import Draft
+from matchgraph.domain.errors import PriceContradiction, Refusal
+from matchgraph.domain.price import Price, Pricing, Unit
+from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.signal import Signal, SignalName
+
+VERSION = 1
+LARGEST = 20_000_000  # bytes of a file, and again of what its aliases unfold to
+DEEPEST = 20  # a manifest needs 7
+
+Value = TypeVar("Value", Facts, Capability, Price, Signal, Provenance)
+Item = TypeVar("Item", Capability, Price, Signal)
+Keys = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong at one place of a manifest, and what to write there instead."""
+
+    file: str
+    line: int  # from 1; of something missing, where the thing that lacks it begins
+    field: str  # such as "artifacts[3].prices[0].amount"; empty if it is the file as a whole
+    reason: str
+    slug: str | None = None  # the artifact it concerns, where that is known
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (f"{self.file}:{self.line}", self.field, self.reason)))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says: the artifacts without problems in file order, all problems by line."""
+
+    drafts: tuple[Draft, ...]
+    problems: tuple[Problem, ...]
+
+
+def read(path: Path, now: datetime | None = None) -> Manifest:
+    """The manifest in that file. Raises: OSError."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        return _refused(path.name, 1, TOO_LARGE)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return _refused(path.name, line, "This is not UTF-8; save the file as UTF-8.")
+    return parse(text, path.name, now)
+
+
+def parse(text: str, name: str, now: datetime | None = None) -> Manifest:
+    """The manifest in that text; `name` is what its problems call the file."""
+    try:
+        top = _compose(text)
+    except _NotYaml as error:
+        return _refused(name, error.line, error.reason)
+    version = _peek(top, "matchgraph")
+    if version and (type(version.value) is not int or version.value != VERSION):
+        # What the rest means in another version, nobody knows here.
+        reason = f"Write {VERSION}, the version of the format that is read here."
+        return _refused(name, version.line, reason, "matchgraph")
+    return _Reader(name, now or datetime.now(UTC)).manifest(top)
+
+
+def _refused(name: str, line: int, reason: str, field: str = "") -> Manifest:
+    return Manifest((), (Problem(name, line, field, reason),))
+
+
+# YAML: from text to nodes that know their line
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A YAML value: a scalar, a list, or the pairs of a mapping with repeated keys and all.
+
+    `size` counts its characters and what is in it, an alias as what it stands for.
+    """
+
+    line: int
+    value: "str | int | float | bool | None | list[_Node] | tuple[tuple[_Node, _Node], ...]"
+    size: int
+
+
+class _NotYaml(Exception):
+    def __init__(self, line: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line, self.reason = line, reason
+
+
+TOO_LARGE = f"A manifest has at most {LARGEST // 10**6} MB; split it into several files."
+UNREADABLE: re.Pattern[str] = yaml.reader.Reader.NON_PRINTABLE
+# Words without quotes mean what YAML 1.2 says. By the rules of 1.1, which PyYAML keeps to, `no` is
+# false, 010 is 8, 1:30 is 90, and 1e-6 is a text, so that a float would pass for an exact amount.
+PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]], ...] = (
+    (re.compile(r"|~|null|Null|NULL"), lambda word: None),
+    (re.compile(r"true|True|TRUE|false|False|FALSE"), lambda word: word.lower() == "true"),
+    (re.compile(r"[-+]?[0-9]{1,100}"), int),  # Python refuses to read thousands of digits
+    (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), float),
+    (re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"), lambda word: float("nan")),
+)
+
+
+def _compose(text: str) -> _Node:
+    """The one document in the text. Raises: _NotYaml."""
+    if len(text) > LARGEST:
+        raise _NotYaml(1, TOO_LARGE)
+    if unreadable := UNREADABLE.search(text):
+        line = text.count("\n", 0, unreadable.start()) + 1
+        raise _NotYaml(line, f"Take out the character U+{ord(unreadable[0]):04X}.")
+    # The events and not yaml.compose: that recurses without a limit, in C, and hides the tags.
+    events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    try:
+        next(events)  # the stream begins
+        if isinstance(next(events), yaml.StreamEndEvent):
+            raise _NotYaml(1, f"The file is empty; begin it with `matchgraph: {VERSION}`.")
+        top = _Composer(events).node(next(events))
+        next(events)  # the document ends
+        if not isinstance(after := next(events), yaml.StreamEndEvent):
+            raise _NotYaml(after.start_mark.line + 1, "Write one document, without another `---`.")
+    except yaml.MarkedYAMLError as error:
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        raise _NotYaml(
+            (error.problem_mark or error.context_mark).line + 1,
+            f"This is not YAML ({what}); indent with spaces, never with tabs, and put texts in "
+            "quotes that hold ': ' or ' #' or begin with a sign.",
+        ) from None
+    return top
+
+
+class _Composer:
+    def __init__(self, events: Iterator[Any]) -> None:
+        self.events = events
+        self.anchors: dict[str, _Node] = {}
+
+    def node(self, event: Any, depth: int = 1) -> _Node:
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            # An anchor is known once its value is complete, so nothing can contain itself.
+            if event.anchor not in self.anchors:
+                raise _NotYaml(line, f"No value marked &{event.anchor[:40]} ends above this.")
+            return self.anchors[event.anchor]
+        if event.tag is not None:
+            raise _NotYaml(line, f"Leave out the tag {event.tag[:40]!r}; write the plain value.")
+        if depth > DEEPEST:
+            raise _NotYaml(line, f"This is nested more than {DEEPEST} deep; a manifest needs 7.")
+        node = self._complete(event, line, depth)
+        if node.size > LARGEST:
+            raise _NotYaml(line, f"Use fewer aliases; these unfold to over {LARGEST} characters.")
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def _complete(self, event: Any, line: int, depth: int) -> _Node:
+        if isinstance(event, yaml.ScalarEvent):
+            value = _plain(event.value) if event.implicit[0] else event.value
+            return _Node(line, value, 1 + len(event.value))
+        inside = []
+        while not isinstance(next_one := next(self.events), yaml.CollectionEndEvent):
+            inside.append(self.node(next_one, depth + 1))
+        size = 1 + sum(node.size for node in inside)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return _Node(line, inside, size)
+        return _Node(line, tuple(zip(inside[::2], inside[1::2], strict=True)), size)
+
+
+def _plain(word: str) -> str | int | float | bool | None:
+    return next((mean(word) for pattern, mean in PLAIN if pattern.fullmatch(word)), word)
+
+
+def _peek(node: _Node, key: str) -> _Node | None:
+    """What a mapping holds by that key, before anything is checked."""
+    pairs = node.value if isinstance(node.value, tuple) else ()
+    return next((value for name, value in pairs if name.value == key), None)
+
+
+def _slug(artifact: _Node) -> str | None:
+    slug = _peek(artifact, "slug")
+    return slug.value if slug and isinstance(slug.value, str) else None
+
+
+# The format: which keys there are and what they hold
+
+
+def _keys(of: type, *left_out: str) -> Keys:
+    return {key: _held(hint) for key, hint in get_type_hints(of).items() if key not in left_out}
+
+
+def _held(hint: Any) -> Any:
+    """`str` of `str | None`: what is None in the domain has no key in a manifest."""
+    parts = get_args(hint)
+    return next(part for part in parts if part is not NoneType) if NoneType in parts else hint
+
+
+SEEN: Keys = {"source": str, "observed": datetime}
+LISTS: Keys = {"aliases": list, "capabilities": list, "prices": list, "signals": list}
+MANIFEST: Keys = {"matchgraph": int, "observed": datetime, "artifacts": list}
+ARTIFACT: Keys = {"slug": str, "kind": Kind, **_keys(Facts), **SEEN, **LISTS}
+CAPABILITY: Keys = {"id": str, **_keys(Capability, "key"), **SEEN, "provenance": Method}
+PRICE: Keys = {**_keys(Price, "observed_at"), **SEEN}
+SIGNAL: Keys = {**_keys(Signal, "observed_at", "method"), **SEEN}
+# Where the domain's word is not the file's.
+ATTRIBUTES = {"id": "key", "observed": "observed_at", "provenance": "method"}
+WANTED = {
+    str: "a text, in quotes if it looks like something else",
+    int: "a whole number",
+    bool: "true or false",
+    Decimal: "a whole number, or a decimal one in quotes",
+    date: "a date such as 2026-11-01",
+    datetime: "a date such as 2026-11-01, or a moment such as 2026-11-01T09:30:00Z",
+}
+
+
+def _converted(value: object, kind: Any) -> Any:
+    """Raises: msgspec.ValidationError, OverflowError."""
+    if isinstance(value, float):
+        raise msgspec.ValidationError("no key holds one, but msgspec makes a Decimal of it")
+    if kind is not datetime:
+        return msgspec.convert(value, kind)
+    if isinstance(value, str) and len(value) == len("2026-11-01"):
+        value += "T00:00:00Z"
+    return msgspec.convert(value, Annotated[datetime, msgspec.Meta(tz=True)]).astimezone(UTC)
+
+
+def _instead(value: object, kind: Any) -> str:
+    if isinstance(value, float) and kind is Decimal:
+        return "Write it in quotes, a float is not exact."
+    if not issubclass(kind, Enum):
+        return f"Write {WANTED[kind]}, not {_shown(value)}."
+    words = [str(member.value) for member in kind]
+    return f"Write one of {', '.join(words)}, not {_shown(value)}{_meant(value, words)}."
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case list():
+            return "a list"
+        case tuple():
+            return "keys with values"
+        case str():
+            return repr(value[:40])
+        case _:
+            return str(value).lower()[:40]
+
+
+def _meant(word: object, words: Iterable[str]) -> str:
+    close = get_close_matches(word[:40], words, n=1) if isinstance(word, str) else ()
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+# Reading: from nodes to drafts
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A mapping of the file: what could be read of it, and where it stands."""
+
+    line: int
+    path: str
+    nodes: dict[str, _Node]  # what it holds by the keys that belong there
+    values: dict[str, Any]  # those of it that are what they should be
+    sound: bool  # whether nothing is missing, unknown or of the wrong type
+
+    def field(self, key: str) -> str:
+        return f"{self.path}.{key}" if self.path else key
+
+    def items(self, key: str) -> Iterator[tuple[_Node, str]]:
+        """What is in the list by that key, each with its path."""
+        for index, node in enumerate(self.values.get(key, ())):
+            yield node, f"{self.field(key)}[{index}]"
+
+
+class _Reader:
+    """Reads one manifest; notes what is wrong and goes on."""
+
+    def __init__(self, name: str, now: datetime) -> None:
+        self.name = name
+        self.now = now
+        self.problems: list[Problem] = []
+        self.slug: str | None = None  # of the artifact that is being read
+        self.owners: dict[str, str] = {}  # of slugs and aliases: the paths of their artifacts
+
+    def refuse(self, line: int, field: str, reason: str) -> None:
+        slug = self.slug and texts.printable(self.slug[:120])
+        self.problems.append(Problem(self.name, line, field, reason, slug))
+
+    # From the file inward
+
+    def manifest(self, top: _Node) -> Manifest:
+        record = self.record(top, "", MANIFEST, {"matchgraph", "artifacts"})
+        nobody = Provenance(method=Method.DECLARED, source="nobody yet", observed_at=self.now)
+        seen = self.checked(record, nobody)
+        required = {"slug", "kind", "name", "source"} | ({"observed"} - record.nodes.keys())
+        artifacts = list(record.items("artifacts"))
+        for node, path in artifacts:
+            if slug := _slug(node):
+                self.owners.setdefault(slug, f"{path}.slug")
+        drafts = [self.artifact(node, path, required, seen or nobody) for node, path in artifacts]
+        return Manifest(
+            tuple(draft for draft in drafts if draft) if seen else (),
+            tuple(sorted(self.problems, key=lambda problem: problem.line)),
+        )
+
+    def artifact(
+        self, node: _Node, path: str, required: Set[str], default: Provenance
+    ) -> Draft | None:
+        before = len(self.problems)
+        self.slug = _slug(node)
+        record = self.record(node, path, ARTIFACT, required)
+        seen = self.checked(record, default) or default
+        facts = self.checked(record, Facts())
+        if "slug" in record.values:
+            self.address(record.nodes["slug"], f"{path}.slug")
+        aliases = [self.address(*item) for item in record.items("aliases")]
+        capabilities = self.each(record, "capabilities", self.capability, seen, lambda it: it.key)
+        prices = self.each(record, "prices", self.price, seen, lambda it: it.line)
+        signals = self.each(record, "signals", self.signal, seen, lambda it: (it.name, it.source))
+        if facts is None or len(self.problems) > before:
+            return None
+        return Draft(
+            slug=record.values["slug"],
+            kind=record.values["kind"],
+            facts=facts,
+            provenance=seen,
+            aliases=tuple(alias for alias in aliases if alias),
+            capabilities=capabilities,
+            prices=prices,
+            signals=signals,
+        )
+
+    def address(self, node: _Node, field: str) -> str | None:
+        """The slug or alias that stands there, for one artifact only."""
+        slug: str | None = self.value(node, str, field)
+        if slug is None:
+            return None
+        try:
+            texts.slug(slug)
+        except Refusal as refusal:
+            self.refuse(node.line, field, refusal.message)
+            return None
+        owner = self.owners.setdefault(slug, field)
+        if owner != field:
+            self.refuse(node.line, field, f"Write another one; {owner} is {slug!r} already.")
+        return slug
+
+    def each(
+        self,
+        record: _Record,
+        key: str,
+        read: Callable[[_Node, str, Provenance], Item | None],
+        default: Provenance,
+        identity: Callable[[Item], Hashable],
+    ) -> tuple[Item, ...]:
+        """What is in the list by that key and could be read; the same thing twice is refused."""
+        items: dict[Hashable, tuple[str, Item]] = {}
+        for node, path in record.items(key):
+            if (item := read(node, path, default)) is None:
+                continue
+            first, _ = items.setdefault(identity(item), (path, item))
+            if first != path:
+                self.refuse(node.line, path, f"Keep one of the two; {first} is about the same.")
+        return tuple(item for _, item in items.values())
+
+    def capability(self, node: _Node, path: str, default: Provenance) -> Capability | None:
+        record = self.record(node, path, CAPABILITY, {"id", "name", "description"})
+        seen = self.checked(record, default) or default
+        sample = Capability(key="sample", name="sample", description="sample", provenance=seen)
+        return self.checked(record, sample)
+
+    def price(self, node: _Node, path: str, default: Provenance) -> Price | None:
+        record = self.record(node, path, PRICE, {"provider", "pricing"})
+        seen = self.checked(record, default) or default
+        blank = Price(
+            provider="sample",
+            pricing=Pricing.UNKNOWN,
+            source=seen.source,
+            observed_at=seen.observed_at,
+        )
+        sample = replace(
+            blank, pricing=Pricing.PAID, amount=Decimal(1), currency="USD", per=Unit.REQUEST
+        )
+        return self.checked(record, blank, sample)
+
+    def signal(self, node: _Node, path: str, default: Provenance) -> Signal | None:
+        record = self.record(node, path, SIGNAL, {"name", "value"})
+        seen = self.checked(record, default) or default
+        sample = Signal(
+            name=record.values.get("name", SignalName.STARS),
+            value=Decimal(0),
+            source=seen.source,
+            observed_at=seen.observed_at,
+        )
+        return self.checked(record, sample)
+
+    # One mapping, one value
+
+    def record(self, node: _Node, path: str, keys: Keys, required: Set[str]) -> _Record:
+        before = len(self.problems)
+        lines: dict[str, int] = {}
+        record = _Record(node.line, path, {}, {}, sound=False)
+        if not isinstance(node.value, tuple):
+            self.refuse(node.line, path, f"Write keys with values, not {_shown(node.value)}.")
+            return record
+        for name, value in node.value:
+            key = name.value if isinstance(name.value, str) else _shown(name.value)
+            field = record.field(texts.printable(key[:40]))
+            if key not in keys:
+                self.refuse(name.line, field, f"There is no such key{_meant(key, keys)}.")
+            elif key in lines:
+                self.refuse(name.line, field, f"Keep one of the two; line {lines[key]} has it too.")
+            elif value.value is None:
+                self.refuse(name.line, field, "Give it a value, or leave the key out.")
+            else:
+                record.nodes[key] = value
+            lines.setdefault(key, name.line)
+        for key in sorted(required - lines.keys()):
+            self.refuse(node.line, record.field(key), "It is missing; add this key.")
+        for key, value in record.nodes.items():
+            if (read := self.value(value, keys[key], record.field(key))) is not None:
+                record.values[key] = read
+        return replace(record, sound=len(self.problems) == before)
+
+    def value(self, node: _Node, kind: Any, field: str) -> Any:
+        """What stands there, as what belongs there; None if it is something else."""
+        if kind is list or get_origin(kind) is tuple:
+            if not isinstance(node.value, list):
+                self.refuse(node.line, field, f"Write a list, not {_shown(node.value)}.")
+                return None
+            if kind is list:
+                return node.value
+            items = [
+                self.value(item, get_args(kind)[0], f"{field}[{index}]")
+                for index, item in enumerate(node.value)
+            ]
+            return tuple(item for item in items if item is not None)
+        try:
+            return _converted(node.value, kind)
+        except (msgspec.ValidationError, OverflowError):
+            self.refuse(node.line, field, _instead(node.value, kind))
+            return None
+
+    def checked(self, record: _Record, blank: Value, sample: Value | None = None) -> Value | None:
+        """What the record says, laid over `blank`, as the domain takes it; None if it does not.
+
+        What the domain refuses is tried key by key on a `sample` that it takes, to find every key
+        to blame; if there is none, the record contradicts itself.
+        """
+        keys = {ATTRIBUTES.get(key, key): key for key in record.values}
+        said = {name: record.values[key] for name, key in keys.items() if hasattr(blank, name)}
+        try:
+            value = self.check(replace(blank, **said))
+            return value if record.sound else None
+        except Refusal as refusal:
+            whole = refusal
+        before = len(self.problems)
+        for name, part in said.items():
+            try:
+                self.check(replace(sample or blank, **{name: part}))
+            except PriceContradiction:
+                pass  # between `pricing` and the sample
+            except Refusal as refusal:
+                key = keys[name]
+                reason = refusal.message.removeprefix(f"{key}: ")
+                self.refuse(record.nodes[key].line, record.field(key), reason)
+        if record.sound and len(self.problems) == before:
+            self.refuse(record.line, record.path, whole.message)
+        return None
+
+    def check(self, value: Value) -> Value:
+        """Raises: Refusal."""
+        return value.checked() if isinstance(value, Facts) else value.checked(self.now)

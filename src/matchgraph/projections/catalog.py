@@ -1,0 +1,14 @@
+"""Every projection there is."""
+
+from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
+from matchgraph.projections.capability_listing import CAPABILITY_LISTING
+from matchgraph.projections.price_history import PRICE_HISTORY
+from matchgraph.projections.projection import Projection
+from matchgraph.projections.signal_board import SIGNAL_BOARD
+
+PROJECTIONS: tuple[Projection, ...] = (
+    ARTIFACT_LISTING,
+    CAPABILITY_LISTING,
+    PRICE_HISTORY,
+    SIGNAL_BOARD,
+)

@@ -1,0 +1,84 @@
+"""What a projection is: the events it hears, the tables it owns, and one function.
+
+A projection uses the events and its own tables only: no clock, no randomness, no other read model,
+no Redis. It may not depend on where one batch ends and the next begins. So the same history always
+gives the same bytes.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from matchgraph.eventstore import codec
+from matchgraph.eventstore.codec import CURRENT_TAGS, Undecodable
+from matchgraph.eventstore.connection import Connection
+from matchgraph.eventstore.store import Packed
+
+
+class Heard(msgspec.Struct, tag_field="type", frozen=True):
+    """An event as a projection reads it: its tag names the topic, its fields are those that the
+    projection uses. The newest version of the event is meant; older ones are upcast before."""
+
+    id: UUID
+
+
+class _Unheard(msgspec.Struct, tag_field="type"):
+    """An event that a projection knows of and does not use."""
+
+
+Batch = Sequence[tuple[int, Any]]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One read model. `apply` gets the position and the event of each that it hears, in order,
+    within the transaction that moves its checkpoint."""
+
+    name: str
+    tables: tuple[str, ...]
+    hears: tuple[type[Heard], ...]
+    apply: Callable[[Connection, Batch], Awaitable[None]]
+
+    def batch(self, page: Packed) -> Batch:
+        """The events of the page that this projection hears. Raises: UnknownTopic, Undecodable."""
+        try:
+            events = self._decoder.decode(page.json)
+        except msgspec.ValidationError:
+            # Something older than the newest version, or newer than this release.
+            states = codec.current(bytes(raw) for raw in _raw.decode(page.json))
+            try:
+                events = self._decoder.decode(b"[" + b",".join(states) + b"]")
+            except msgspec.ValidationError as reason:
+                raise Undecodable(f"{self.name}: {reason}") from reason
+        return [
+            (position, event)
+            for position, event in enumerate(events, start=page.first)
+            if not isinstance(event, _Unheard)
+        ]
+
+    @cached_property
+    def _decoder(self) -> "msgspec.json.Decoder[list[Any]]":
+        tags = {str(heard.__struct_config__.tag) for heard in self.hears}
+        assert tags <= CURRENT_TAGS, f"{self.name} hears what nobody says: {tags - CURRENT_TAGS}"
+        rest = [
+            msgspec.defstruct("Unheard", [], bases=(_Unheard,), tag=tag)
+            for tag in sorted(CURRENT_TAGS - tags)
+        ]
+        union: Any = self.hears[0]
+        for member in (*self.hears[1:], *rest):
+            union = union | member
+        return msgspec.json.Decoder(list[union])
+
+
+_raw = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+async def insert(db: Connection, table: str, rows: Iterable[tuple[Any, ...]], *, then: str = "") -> None:
+    """Inserts whole rows, their values in the order of the table's columns, in one statement."""
+    rows = list(rows)
+    if rows:
+        await db.execute(f"INSERT INTO {table} SELECT * FROM unnest($1::{table}[]) {then}", rows)

@@ -1,0 +1,277 @@
+"""Follows the log and keeps every read model and its checkpoint, for one leader at a time.
+
+Projections that have come equally far advance together, in one transaction a page, so a reader's
+snapshot sees all of them at one position. One that fails is left behind alone, loudly; one that is
+being rebuilt is left alone until it is done.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from matchgraph.eventstore.codec import UnknownTopic
+from matchgraph.eventstore.connection import LOST, Connection, Pool, connect
+from matchgraph.eventstore.listener import Listener
+from matchgraph.eventstore.store import APPENDED, MOST_IN_PAGE, PROJECTED, Packed
+from matchgraph.projections.projection import Projection
+
+log = logging.getLogger(__name__)
+
+LEADER = 7233147820518
+# The first half of the two-part advisory locks, one for each projection's name.
+REBUILDING = 723314782
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far one read model has come.
+
+    Units: `behind` in events; `delay` in seconds since the oldest event that is missing was
+    recorded, 0 when none is.
+    """
+
+    name: str
+    position: int
+    behind: int
+    delay: float
+    stuck_at: int | None
+    stuck_because: str | None
+
+
+class Runner:
+    """Keeps the projections up to date; any number of processes may run one, one of them works."""
+
+    def __init__(
+        self,
+        url: str,
+        listener: Listener,
+        projections: Sequence[Projection],
+        *,
+        page: int = MOST_IN_PAGE,
+    ) -> None:
+        self._url = url
+        self._listener = listener
+        self._projections = {projection.name: projection for projection in projections}
+        self._page = page
+        self.leads = False
+
+    async def run(self) -> None:
+        """Leads as soon as nobody else does, then follows the log without end."""
+        while True:
+            try:
+                await self._lead()
+            except LOST as reason:
+                log.warning("projector lost the database, trying again: %s", reason)
+                await asyncio.sleep(0.2)
+            finally:
+                self.leads = False
+
+    async def _lead(self) -> None:
+        # A crash may cost the last pages of a read model and its checkpoint together, never one
+        # without the other, so nothing is gained by waiting for the disk.
+        connection = await connect(self._url, "projector", synchronous_commit="off")
+        try:
+            # Waits in line: when the leader's session ends, the next one leads at once. The
+            # lock goes with the connection that also writes, so a leader that lost it is mute.
+            await connection.execute("SELECT pg_advisory_lock($1)", LEADER)
+            self.leads = True
+            await self._start_over(connection)
+            async with self._listener.wakes(APPENDED) as wakes:
+                while True:
+                    if not await self.advance(connection):
+                        await wakes.wait()
+        finally:
+            connection.terminate()
+
+    async def _start_over(self, connection: Connection) -> None:
+        """Gives stuck projections another chance, and new ones a checkpoint."""
+        await connection.execute(
+            "UPDATE projection_checkpoint SET stuck_at = NULL, stuck_because = NULL"
+            " WHERE stuck_at IS NOT NULL AND name = ANY ($1)",
+            list(self._projections),
+        )
+
+    async def advance(self, connection: Connection) -> bool:
+        """Takes the projections that are furthest behind one page on; says whether there was one.
+
+        Raises: one of LOST.
+        """
+        tried: list[Projection] = []
+        try:
+            async with connection.transaction():
+                return await self._advance(connection, self._page, list(self._projections), tried)
+        except LOST:
+            raise
+        except Exception as reason:
+            if len(tried) == 1:
+                await self._find_poison(connection, tried[0], reason)
+            else:
+                await self._apart(connection, tried)
+            return True
+
+    async def _apart(self, connection: Connection, projections: Sequence[Projection]) -> None:
+        """One of them fails on this page: takes each over it alone, so that the others go on."""
+        for projection in projections:
+            try:
+                async with connection.transaction():
+                    await self._advance(connection, self._page, [projection.name], [])
+            except LOST:
+                raise
+            except Exception as reason:
+                await self._find_poison(connection, projection, reason)
+
+    async def _find_poison(
+        self, connection: Connection, projection: Projection, reason: Exception
+    ) -> None:
+        """Goes on event by event up to the one that fails, and stops the projection there."""
+        try:
+            for _ in range(self._page):
+                async with connection.transaction():
+                    if not await self._advance(connection, 1, [projection.name], []):
+                        return
+        except LOST:
+            raise
+        except Exception as found:
+            reason = found
+        position = await connection.fetchval(
+            "UPDATE projection_checkpoint SET stuck_at = position + 1, stuck_because = $2"
+            " WHERE name = $1 RETURNING stuck_at",
+            projection.name,
+            f"{type(reason).__name__}: {reason}"[:2000],
+        )
+        log.error(
+            "projection %s is stuck at event %s and stays there until it is restarted: %s",
+            projection.name,
+            position,
+            reason,
+            exc_info=reason if not isinstance(reason, UnknownTopic) else None,
+        )
+
+    async def _advance(
+        self, db: Connection, limit: int, names: list[str], tried: list[Projection]
+    ) -> bool:
+        checkpoints = await db.fetch(
+            "SELECT name, position FROM projection_checkpoint"
+            " WHERE name = ANY ($1) AND stuck_at IS NULL"
+            " AND pg_try_advisory_xact_lock($2, hashtext(name))"
+            " ORDER BY position, name FOR UPDATE",
+            names,
+            REBUILDING,
+        )
+        if not checkpoints:
+            return False
+        after = checkpoints[0]["position"]
+        together = [c["name"] for c in checkpoints if c["position"] == after]
+        if ahead := [c["position"] for c in checkpoints if c["position"] > after]:
+            limit = min(limit, ahead[0] - after)
+        page = await read_page(db, after, limit)
+        if page is None:
+            return False
+        tried.extend(self._projections[name] for name in together)
+        for projection in tuple(tried) or [self._projections[name] for name in together]:
+            batch = projection.batch(page)
+            if batch:
+                await projection.apply(db, batch)
+        await db.execute(
+            "UPDATE projection_checkpoint SET position = $2, recorded_at = $3"
+            " WHERE name = ANY ($1)",
+            together,
+            page.last,
+            page.recorded_at,
+        )
+        await db.execute(f"NOTIFY {PROJECTED}")
+        return True
+
+
+async def read_page(db: Connection, after: int, limit: int) -> Packed | None:
+    """The next events as one JSON array, or None at the end of the log."""
+    row = await db.fetchrow(
+        "SELECT max(position) AS last, max(recorded_at) AS recorded_at,"
+        " string_agg(state, ',' ORDER BY position) AS states"
+        " FROM event WHERE position > $1 AND position <= $2",
+        after,
+        after + limit,
+    )
+    if row is None or row["last"] is None:
+        return None
+    return Packed(after + 1, row["last"], row["recorded_at"], b"[" + row["states"] + b"]")
+
+
+async def rebuild(
+    url: str, projection: Projection, on_progress: Callable[[int, int], None] = lambda *_: None
+) -> int:
+    """Computes one read model anew from position 1 while the others go on.
+
+    Readers see the old rows until the new ones are complete; interrupted, the old ones stay.
+    `on_progress` hears how many events of how many are done. Returns the position reached.
+    Raises: one of LOST, RebuildRuns, and whatever the projection raises.
+    """
+    connection = await connect(url, "rebuild", synchronous_commit="off")
+    try:
+        if not await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", REBUILDING, projection.name
+        ) and not await _wait_for_lock(connection, projection.name):
+            raise RebuildRuns(projection.name)
+        async with connection.transaction():
+            for table in projection.tables:
+                await connection.execute(f"DELETE FROM {table}")
+            position = 0
+            recorded_at: datetime | None = None
+            while page := await read_page(connection, position, MOST_IN_PAGE):
+                await projection.apply(connection, projection.batch(page))
+                position, recorded_at = page.last, page.recorded_at
+                total = await connection.fetchval("SELECT max(position) FROM event")
+                on_progress(position, total)
+            await connection.execute(
+                "UPDATE projection_checkpoint SET position = $2, recorded_at = $3,"
+                " stuck_at = NULL, stuck_because = NULL WHERE name = $1",
+                projection.name,
+                position,
+                recorded_at,
+            )
+        return position
+    finally:
+        connection.terminate()
+
+
+class RebuildRuns(Exception):
+    """Somebody is rebuilding that read model already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is being rebuilt already; wait for that to end.")
+
+
+async def _wait_for_lock(connection: Connection, name: str) -> bool:
+    """The runner holds the lock for a page at a time; another rebuild holds it for long."""
+    try:
+        await connection.execute("SET lock_timeout = '5s'")
+        await connection.execute("SELECT pg_advisory_lock($1, hashtext($2))", REBUILDING, name)
+    except asyncpg.LockNotAvailableError:
+        return False
+    return True
+
+
+async def progress(pool: Pool) -> list[Progress]:
+    """How far every read model has come. Raises: one of LOST."""
+    rows = await pool.fetch(
+        "SELECT c.name, c.position, c.stuck_at, c.stuck_because, head.position - c.position"
+        " AS behind, coalesce(extract(epoch FROM clock_timestamp() - next.recorded_at), 0) AS delay"
+        " FROM projection_checkpoint c"
+        " CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM event) AS head"
+        " LEFT JOIN event AS next ON next.position = c.position + 1 ORDER BY c.name"
+    )
+    return [
+        Progress(
+            name=row["name"],
+            position=row["position"],
+            behind=row["behind"],
+            delay=float(row["delay"]),
+            stuck_at=row["stuck_at"],
+            stuck_because=row["stuck_because"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,36 @@
+"""Read model `signal_board`: the newest number of each signal from each source.
+
+Read by queries/signal.py.
+"""
+
+from typing import Any
+
+from matchgraph.domain.signal import Signal
+from matchgraph.eventstore.connection import Connection
+from matchgraph.projections.projection import Batch, Heard, Projection, insert
+
+
+class Observed(Heard, tag="signal.observed", frozen=True):
+    signal: Signal
+
+
+async def apply(db: Connection, batch: Batch) -> None:
+    """Writes the newest observation of each signal."""
+    newest: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for position, event in batch:
+        signal = event.signal
+        key = (event.id, signal.name, signal.source)
+        newest[key] = (*key, signal.value, signal.method, signal.observed_at, position)
+    await insert(
+        db,
+        "signal_board",
+        newest.values(),
+        then="ON CONFLICT (artifact_id, name, source) DO UPDATE SET value = excluded.value,"
+        " method = excluded.method, observed_at = excluded.observed_at,"
+        " position = excluded.position",
+    )
+
+
+SIGNAL_BOARD = Projection(
+    name="signal_board", tables=("signal_board",), hears=(Observed,), apply=apply
+)
