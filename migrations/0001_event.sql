@@ -96,8 +96,8 @@ END;
 -- The only door into the log. Appends whole commands, each all or nothing, at the end of the one
 -- order: the lock is held to commit, so positions become visible in order and without gaps, and a
 -- command refused for a conflict burns none and leaves its neighbours alone.
--- The first eight arrays go by event, in order; `commands` numbers the command that each belongs
--- to. The keyed ones go by command that has an idempotency key, also one without any event.
+-- The first eight arrays go by event, in order; `commands` numbers, upwards, the command that each
+-- belongs to. The keyed ones go by command that has an idempotency key, also one without any event.
 -- Returns the position before the first event appended and the commands refused.
 CREATE FUNCTION event_append(
   ids uuid[], versions bigint[], topics text[], states bytea[],
@@ -144,9 +144,10 @@ BEGIN
           AS u (i, v, t, s, a, r, k, d, o);
       IF keyed_commands <> '{}' THEN
         INSERT INTO command
+          -- Where the command ended: without any event of its own, where the one before it did.
           SELECT a, k, p, base + coalesce(
-            (SELECT max(o) FROM unnest(commands) WITH ORDINALITY AS u (c, o) WHERE u.c = keyed.c),
-            cardinality(commands))
+            (SELECT max(o) FROM unnest(commands) WITH ORDINALITY AS u (c, o) WHERE u.c <= keyed.c),
+            0)
           FROM unnest(keyed_commands, keyed_actors, keyed_keys, keyed_payloads) AS keyed (c, a, k, p)
           WHERE c <> ALL (refused);
       END IF;
@@ -157,6 +158,10 @@ BEGIN
       END IF;
       refused := event_conflicts(
         ids, versions, commands, keyed_commands, keyed_actors, keyed_keys);
+      IF refused = '{}' THEN
+        -- They conflict among themselves; trying again would never end.
+        RAISE;
+      END IF;
       SELECT coalesce(array_agg(i ORDER BY o), '{}'), coalesce(array_agg(v ORDER BY o), '{}'),
           coalesce(array_agg(t ORDER BY o), '{}'), coalesce(array_agg(s ORDER BY o), '{}'),
           coalesce(array_agg(a ORDER BY o), '{}'), coalesce(array_agg(r ORDER BY o), '{}'),
@@ -177,7 +182,7 @@ $body$;
 -- appended before it has moved on.
 CREATE UNLOGGED TABLE event_inbox (
   batch uuid NOT NULL,
-  ordinal bigint NOT NULL,
+  ordinal bigint NOT NULL CHECK (ordinal > 0),
   originator_id uuid NOT NULL,
   originator_version bigint NOT NULL,
   topic text NOT NULL,

@@ -14,8 +14,8 @@ from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEvent, event
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import (
-    ArtifactMerged,
-    ArtifactRetired,
+    MergedArtifact,
+    RetiredArtifact,
     BadMergeTarget,
     BadNumber,
     CapabilityExists,
@@ -208,7 +208,7 @@ class Artifact(Aggregate):
     def describe(self, facts: Facts, provenance: Provenance) -> None:
         """Says what is new in the facts; a weaker claim never overwrites a stronger one.
 
-        Raises: ArtifactRetired, ArtifactMerged, BadText, BadNumber, FutureObservation.
+        Raises: RetiredArtifact, MergedArtifact, BadText, BadNumber, FutureObservation.
         """
         self._must_be_active()
         facts = facts.checked()
@@ -226,7 +226,7 @@ class Artifact(Aggregate):
         self._adopt(facts, provenance)
 
     def retire(self, reason: str) -> None:
-        """Takes it off the catalog; its history stays. Raises: ArtifactRetired, ArtifactMerged,
+        """Takes it off the catalog; its history stays. Raises: RetiredArtifact, MergedArtifact,
         BadText."""
         self._must_be_active()
         self._retired(text.words("reason", reason, limit=text.LONG))
@@ -248,7 +248,7 @@ class Artifact(Aggregate):
     def merge(self, into: "Artifact") -> None:
         """Makes it lead to another artifact; both keep their histories.
 
-        Raises: ArtifactRetired, ArtifactMerged, BadMergeTarget.
+        Raises: RetiredArtifact, MergedArtifact, BadMergeTarget.
         """
         self._must_be_active()
         if into.id == self.id or into.status is not Status.ACTIVE:
@@ -272,7 +272,7 @@ class Artifact(Aggregate):
     # What it can do
 
     def add_capability(self, capability: Capability) -> None:
-        """Raises: ArtifactRetired, ArtifactMerged, CapabilityExists, BadSlug, BadText,
+        """Raises: RetiredArtifact, MergedArtifact, CapabilityExists, BadSlug, BadText,
         FutureObservation."""
         self._must_be_active()
         capability = capability.checked(self.now)
@@ -287,7 +287,7 @@ class Artifact(Aggregate):
     def revise_capability(self, capability: Capability) -> None:
         """Replaces what is said of a capability; a retired one comes back.
 
-        Raises: ArtifactRetired, ArtifactMerged, UnknownCapability, BadSlug, BadText,
+        Raises: RetiredArtifact, MergedArtifact, UnknownCapability, BadSlug, BadText,
             FutureObservation.
         """
         self._must_be_active()
@@ -307,7 +307,7 @@ class Artifact(Aggregate):
         """Adds or revises, as importers do: a weaker claim changes nothing, and what was retired
         comes back only by a claim as strong as the retired one.
 
-        Raises: ArtifactRetired, ArtifactMerged, BadSlug, BadText, FutureObservation.
+        Raises: RetiredArtifact, MergedArtifact, BadSlug, BadText, FutureObservation.
         """
         self._must_be_active()
         known = self.capabilities.get(capability.key) or self.retired_capabilities.get(
@@ -323,7 +323,7 @@ class Artifact(Aggregate):
             self.revise_capability(capability)
 
     def retire_capability(self, key: str) -> None:
-        """Raises: ArtifactRetired, ArtifactMerged, UnknownCapability."""
+        """Raises: RetiredArtifact, MergedArtifact, UnknownCapability."""
         self._must_be_active()
         if key not in self.capabilities:
             raise UnknownCapability(self.slug, text.printable(key)[: text.SHORT])
@@ -336,7 +336,7 @@ class Artifact(Aggregate):
     # What it costs
 
     def observe_price(self, price: Price) -> None:
-        """Raises: ArtifactRetired, ArtifactMerged, StaleObservation, PriceSentinel,
+        """Raises: RetiredArtifact, MergedArtifact, StaleObservation, PriceSentinel,
         PriceContradiction, UnknownCurrency, BadSlug, BadText, FutureObservation."""
         self._must_be_active()
         price = price.checked(self.now)
@@ -350,7 +350,7 @@ class Artifact(Aggregate):
         self.prices[price.line] = price
 
     def withdraw_price(self, line: PriceLine, observed_at: datetime) -> None:
-        """Records that the price is no longer asked. Raises: ArtifactRetired, ArtifactMerged,
+        """Records that the price is no longer asked. Raises: RetiredArtifact, MergedArtifact,
         UnknownPrice, StaleObservation, BadText, FutureObservation."""
         self._must_be_active()
         check_observed("price", observed_at, self.now)
@@ -367,7 +367,7 @@ class Artifact(Aggregate):
     # What was counted
 
     def observe_signal(self, signal: Signal) -> None:
-        """Raises: ArtifactRetired, ArtifactMerged, StaleObservation, BadNumber, BadText,
+        """Raises: RetiredArtifact, MergedArtifact, StaleObservation, BadNumber, BadText,
         FutureObservation."""
         self._must_be_active()
         signal = signal.checked(self.now)
@@ -396,9 +396,9 @@ class Artifact(Aggregate):
 
     def _must_be_active(self) -> None:
         if self.status is Status.RETIRED:
-            raise ArtifactRetired(self.slug)
+            raise RetiredArtifact(self.slug)
         if self.status is Status.MERGED:
-            raise ArtifactMerged(self.slug)
+            raise MergedArtifact(self.slug)
 
     def _must_be_newer(self, what: str, line: PriceLine, observed_at: datetime) -> None:
         price = self.prices.get(line)

@@ -57,7 +57,7 @@ class UnknownArtifact(Refusal):
 
 
 @dataclass(eq=False)
-class ArtifactRetired(Refusal):
+class RetiredArtifact(Refusal):
     """A retired artifact keeps its history and takes no new facts."""
 
     slug: str
@@ -68,7 +68,7 @@ class ArtifactRetired(Refusal):
 
 
 @dataclass(eq=False)
-class ArtifactMerged(Refusal):
+class MergedArtifact(Refusal):
     """A merged artifact takes no new facts: they belong to the artifact it leads to."""
 
     slug: str

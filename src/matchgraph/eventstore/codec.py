@@ -101,18 +101,24 @@ def encode(event: AggregateEvent) -> bytes:
     return _encoder.encode(_without_none(msgspec.to_builtins(struct)))
 
 
-def decode(topic: str, originator_id: UUID, version: int, state: bytes) -> AggregateEvent:
+def decode(
+    topic: str,
+    originator_id: UUID,
+    version: int,
+    state: bytes,
+    events: Mapping[str, type[AggregateEvent]] = EVENTS,
+) -> AggregateEvent:
     """The event that was stored, as this release knows it.
 
     Raises: UnknownTopic, Undecodable.
     """
     try:
-        cls = EVENTS[topic]
+        cls = events[topic]
     except KeyError:
         raise UnknownTopic(topic) from None
     try:
         struct = _decoder(cls).decode(state)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         struct = _upcast(cls, state)
     values = {name: getattr(struct, name) for name in struct.__struct_fields__[1:]}
     # As the library's own mapper does it: the event was checked when it was decided.
@@ -125,41 +131,54 @@ def decode(topic: str, originator_id: UUID, version: int, state: bytes) -> Aggre
     return event
 
 
-def current(states: Iterable[bytes]) -> list[bytes]:
+def current(
+    states: Iterable[bytes], events: Mapping[str, type[AggregateEvent]] = EVENTS
+) -> list[bytes]:
     """The states as the newest version of each event would have been written.
 
     Raises: UnknownTopic, Undecodable.
     """
     found = []
     for state in states:
-        tag = _generic_decoder.decode(state)["type"]
+        values, topic, _ = _parsed(state)
+        tag = values["type"]
         if tag in CURRENT_TAGS:
             found.append(state)
             continue
-        topic = tag.partition("@")[0]
-        if topic not in EVENTS:
+        if topic not in events:
             raise UnknownTopic(tag)
-        found.append(_encoder.encode(_without_none(msgspec.to_builtins(_upcast(EVENTS[topic], state)))))
+        found.append(_encoder.encode(_without_none(msgspec.to_builtins(_upcast(events[topic], state)))))
     return found
 
 
 def _upcast(cls: type[AggregateEvent], state: bytes) -> Any:
     """The state of an older version, moved on one version at a time by the event's own
     `upcast_v1_v2`, `upcast_v2_v3` and so on, which change the decoded JSON in place."""
-    values = _generic_decoder.decode(state)
-    tag = str(values["type"])
-    topic, _, written = tag.partition("@")
+    values, topic, version = _parsed(state)
+    tag = values["type"]
     newest = version_of(cls)
-    version = int(written or 1)
-    if topic != topic_of(cls) or version > newest:
+    if topic != topic_of(cls):
+        raise Undecodable(f"{tag}: recorded as {topic_of(cls)}")
+    if version > newest:
         raise UnknownTopic(tag)
-    for known in range(version, newest):
-        getattr(cls, f"upcast_v{known}_v{known + 1}")(values)
-    values["type"] = tag_of(topic, newest)
     try:
+        for known in range(version, newest):
+            getattr(cls, f"upcast_v{known}_v{known + 1}")(values)
+        values["type"] = tag_of(topic, newest)
         return msgspec.convert(values, _shape(cls), strict=False)
-    except msgspec.ValidationError as reason:
+    except (LookupError, TypeError, ValueError, ArithmeticError) as reason:
+        # msgspec's own complaint is a ValueError; the others are an upcast's.
         raise Undecodable(f"{tag}: {reason}") from reason
+
+
+def _parsed(state: bytes) -> tuple[dict[str, Any], str, int]:
+    """The state as JSON, with the topic and the version that it names. Raises: Undecodable."""
+    try:
+        values = _generic_decoder.decode(state)
+        topic, _, version = values["type"].partition("@")
+        return values, topic, int(version or 1)
+    except (ValueError, KeyError, AttributeError, RecursionError) as reason:
+        raise Undecodable(f"not an event: {reason!r}") from reason
 
 
 def _without_none(value: Any) -> Any:

@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.appender import Appender, Request
-from matchgraph.eventstore.connection import LOST, Pool, open_pool
+from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.errors import AlreadyDone, Conflict, KeyReused, Unavailable
 from matchgraph.eventstore.listener import Listener
 
@@ -89,6 +89,8 @@ class Store:
         Raises: Conflict, Unavailable; also when the connection is lost, in which case the batch
             may have been appended: whoever imports loads again before deciding.
         """
+        if not events:
+            return await self.head()
         batch = uuid4()
         rows = [
             (
@@ -112,6 +114,8 @@ class Store:
             raise Conflict("an event of the batch has a version that is taken") from None
         except LOST as reason:
             raise Unavailable(f"the database is away: {reason}") from reason
+        except FULL as reason:
+            raise Unavailable(f"the database cannot take it in: {reason}") from reason
         return base + len(rows)
 
     async def recall(self, request: Request, payload: bytes) -> int | None:
@@ -200,6 +204,8 @@ class Store:
             return await self._pool.fetch(query, *arguments)
         except LOST as reason:
             raise Unavailable(f"the database is away: {reason}") from reason
+        except FULL as reason:
+            raise Unavailable(f"the database cannot answer: {reason}") from reason
 
 
 def stored(event: AggregateEvent) -> StoredEvent:

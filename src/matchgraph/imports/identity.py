@@ -91,6 +91,7 @@ EXCEPTIONS = {
     ("amazon-bedrock", "nvidia.nemotron-nano-12b-v2"): "nemotron-nano-12b-v2-vl",
     ("amazon-bedrock", "qwen.qwen3-next-80b-a3b"): "qwen3-next-80b-a3b-instruct",
     ("amazon-bedrock", "qwen.qwen3-vl-235b-a22b"): "qwen3-vl-235b-a22b-instruct",
+    ("databricks", "databricks-gemini-3-1-flash-lite"): "gemini-3.1-flash-lite-preview",
     ("digitalocean", "fal-ai/elevenlabs/tts/multilingual-v2"): "elevenlabs-multilingual-v2",
     ("digitalocean", "fal-ai/flux/schnell"): "flux.1-schnell",
     ("digitalocean", "fal-ai/stable-audio-25/text-to-audio"): "stable-audio-2.5",
@@ -113,7 +114,7 @@ EXCEPTIONS = {
     ("vercel", "mistral/mistral-small"): "mistral-small-4",
 }
 
-REGIONS = ("us", "eu", "au", "jp", "global", "apac")
+REGIONS = ("us", "eu", "au", "jp", "global", "regional", "apac")
 QUANTISATIONS = (
     r"fp8(?:-dynamic)?|fp4|nvfp4|fp16|bf16|awq|gguf|int4-mixed-ar|mlx-4bit|\dbit|q4_k_m|iq4_xs"
 )
@@ -138,7 +139,8 @@ ADDRESSES = (
         (r"^(?:cerebras|fireworks-ai|novita|empiriolabs)/(.*?)(?:-(?:cs|fw|n|el|t))?$", r"\1"),
         (r"@default$", ""),
         (r"@(?=\d{8}$)", "-"),
-        (r"-v?\d+:\d$", ""),
+        # Bedrock's revisions; a second version (v2:0) is a model's own unless a date precedes it.
+        (r"(?:-v[01]|(?<=\d{8})-v2|-1)?:\d$", ""),
     ),
     *(
         rule
@@ -307,7 +309,9 @@ VARIANTS = (
         (r"-cheaper$", "", "cheaper"),
         (r"(?<=-it)-together$", "", "together"),
         (r":web$", "", "web"),
+        (r":batch$", "", "batch"),
         (r":optimized$", "", "optimized"),
+        (r"(?<=-instruct)-lite$", "", "lite"),
         (r"(?<=a47b)-paddle$", "", "paddle"),
         (r"(?<=^qwen2\.5-72b-instruct)-128k$", "", "128k"),
         (r"(?<=^glm-4-32b-0414)-128k$", "", "128k"),
@@ -336,9 +340,9 @@ VARIANTS = (
             r"\1",
             "fast",
         ),
-        (r"^(grok-3(?:-mini)?)-fast(?=-beta$)", r"\1", "fast"),
+        (r"^(grok-3(?:-mini)?)-fast(?=-beta$|$)", r"\1", "fast"),
         (
-            r"^(deepseek-(?:v3|r1)|gemma-4-31b|kimi-k2.+|llama-3\..*|qwen3-coder-.*)-turbo$",
+            r"^(deepseek-(?:v3|r1)|gemma-4-31b|kimi-k2.+|llama-3.*|qwen3-coder-.*)-turbo$",
             r"\1",
             "turbo",
         ),
@@ -369,6 +373,9 @@ SPELLINGS = _rules(
     (r"^qwen-?([23])5(?=-)", r"qwen\1.5"),
     (r"^(?:qwen)-?(?=\d)", "qwen"),
     (r"^(llama|gemma|glm)-?(?=\d)", r"\1-"),
+    (r"^llama-v(?=\d)", "llama-"),
+    (r"-0-(\d)b$", r"-0.\1b"),
+    (r"^deepseek_", "deepseek-"),
     (r"^l31-", "l3.1-"),
     (r"^k(?=2\.\d)", "kimi-k"),
     (r"^mistral-small-?31-", "mistral-small-3.1-"),
@@ -447,6 +454,7 @@ FORMS = _rules(
     (r"^glm-4-32b$", "glm-4-32b-0414"),
     (r"^baichuan-m2$", "baichuan-m2-32b"),
     (r"^llama-guard-4$", "llama-guard-4-12b"),
+    (r"^qwen2\.5-32b-eva-v0\.2$", "eva-qwen2.5-32b-v0.2"),
     (r"^l3-70b-euryale-v2\.1$", "l3-euryale-70b"),
     (r"^l3\.1-70b-euryale-v2\.2$", "l3.1-euryale-70b"),
     (r"^l3\.3-70b-euryale-v2\.3$", "l3.3-euryale-70b"),
@@ -488,6 +496,8 @@ NAMES = _rules(
     (r"^(gpt-4o(?:-mini)?-search)$", r"\1-preview"),
     (r"^gpt-4-classic-0314$", "gpt-4-0314"),
     (r"^claude-3\.5-sonnet-v2$", "claude-3.5-sonnet"),
+    # The last of their line: nothing newer will come under these names.
+    (r"^(claude-3(?:\.[57])?-(?:haiku|sonnet|opus))-latest$", r"\1"),
     (r"^claude-3\.5-sonnet-june$", "claude-3.5-sonnet-20240620"),
     (r"^gemini-2\.5-pro-preview$", "gemini-2.5-pro-preview-06-05"),
     (r"^nano-banana$", "gemini-2.5-flash-image"),
@@ -513,7 +523,6 @@ POINTERS = _rules(
     (r"^(ministral-[38]b)-latest$", r"\1"),
     (r"^(pixtral-large)-latest$", r"\1"),
     (r"^(codestral|magistral-medium)$", r"\1-latest"),
-    (r"^(claude-3\.[57]-(?:haiku|sonnet))-latest$", r"\1"),
     (r"^kimi-k2-turbo(?:-preview)?$", "kimi-k2-0905", "turbo"),
     (r"^(gemini-3-(?:flash|pro|pro-image)|gemini-3\.1-pro)$", r"\1-preview"),
 )
@@ -538,6 +547,7 @@ FAMILIES = tuple(
         (r"doubao-|seed-|ui-tars", "ByteDance"),
         (r"command-|cohere-|c4ai-", "Cohere"),
         (r"aura-2|deepgram-", "Deepgram"),
+        (r"bge-", "BAAI"),
         (r"deepseek-(?!tng|v3\.1-nex|r1-distill-.*abliterated)", "DeepSeek"),
         (r"elevenlabs", "ElevenLabs"),
         (r"gemini-|imagen-|veo-|lyria|learnlm|gemma-\d+n?-e?\d+b-it$|text-embedding-005", "Google"),
@@ -545,7 +555,7 @@ FAMILIES = tuple(
         (r"mercury-", "Inception"),
         (r"ling-|ring-", "inclusionAI"),
         (r"jamba-", "AI21 Labs"),
-        (r"kat-", "Kuaishou"),
+        (r"kat-|kling-", "Kuaishou"),
         (r"longcat-", "Meituan"),
         (r"llama-(?:guard|prompt-guard)-|llama-[234](?:\.\d)?-(?:\d+b-)?(?:vision-)?(?:instruct|chat"
          r"|maverick|scout)$", "Meta"),
@@ -562,6 +572,7 @@ FAMILIES = tuple(
         (r"stable-diffusion|stable-audio", "Stability AI"),
         (r"step-", "StepFun"),
         (r"hunyuan-|hy3", "Tencent"),
+        (r"sarvam-", "Sarvam AI"),
         (r"solar-", "Upstage"),
         (r"v0-", "Vercel"),
         (r"voyage-", "Voyage AI"),
@@ -576,10 +587,36 @@ FAMILIES = tuple(
 
 # Tunings by the community: by who publishes them, and by what their names are made of.
 TUNERS = frozenset(
-    "AlfredPros,Anthracite,Cognitive Computations,CrucibleLab,Doctor-Shotgun,Envoid,EVA-UNIT-01,"
-    "FailSpy,Featherless AI,GalrionSoftworks,Gryphe,huihui-ai,Infermatic,inflatebot,LatitudeGames,"
-    "MarinaraSpaghetti,mlabonne,NeverSleep,nothingiisreal,OpenPipe,raifle,ReadyArt,Sao10K,"
-    "soob3123,Steelskull,TheDrummer,undi95,VongolaChouko".split(",")
+    (
+        "AlfredPros",
+        "Anthracite",
+        "Cognitive Computations",
+        "CrucibleLab",
+        "Doctor-Shotgun",
+        "Envoid",
+        "EVA-UNIT-01",
+        "FailSpy",
+        "Featherless AI",
+        "GalrionSoftworks",
+        "Gryphe",
+        "huihui-ai",
+        "Infermatic",
+        "inflatebot",
+        "LatitudeGames",
+        "MarinaraSpaghetti",
+        "mlabonne",
+        "NeverSleep",
+        "nothingiisreal",
+        "OpenPipe",
+        "raifle",
+        "ReadyArt",
+        "Sao10K",
+        "soob3123",
+        "Steelskull",
+        "TheDrummer",
+        "undi95",
+        "VongolaChouko",
+    )
 )
 TUNED = re.compile(
     r"abliterated|derestricted|uncensored|heretic|arliai|-eva-v"

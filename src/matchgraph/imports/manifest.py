@@ -17,7 +17,7 @@ from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from matchgraph.domain import text as texts
 from matchgraph.domain.artifact import Facts, Kind
@@ -102,7 +102,7 @@ class _Node:
     """
 
     line: int
-    value: "str | int | float | bool | None | list[_Node] | tuple[tuple[_Node, _Node], ...]"
+    value: "str | int | float | bool | list[_Node] | tuple[tuple[_Node, _Node], ...] | None"
     size: int
 
 
@@ -113,7 +113,8 @@ class _NotYaml(Exception):
 
 
 TOO_LARGE = f"A manifest has at most {LARGEST // 10**6} MB; split it into several files."
-UNREADABLE: re.Pattern[str] = yaml.reader.Reader.NON_PRINTABLE
+# What YAML refuses, and what it but no editor counts as the end of a line.
+UNREADABLE = re.compile(f"{yaml.reader.Reader.NON_PRINTABLE.pattern}|[\x85\u2028\u2029]")
 # Words without quotes mean what YAML 1.2 says. By the rules of 1.1, which PyYAML keeps to, `no` is
 # false, 010 is 8, 1:30 is 90, and 1e-6 is a text, so that a float would pass for an exact amount.
 PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]], ...] = (
@@ -133,7 +134,7 @@ def _compose(text: str) -> _Node:
         line = text.count("\n", 0, unreadable.start()) + 1
         raise _NotYaml(line, f"Take out the character U+{ord(unreadable[0]):04X}.")
     # The events and not yaml.compose: that recurses without a limit, in C, and hides the tags.
-    events = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    events: Iterator[Any] = yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     try:
         next(events)  # the stream begins
         if isinstance(next(events), yaml.StreamEndEvent):
@@ -143,9 +144,10 @@ def _compose(text: str) -> _Node:
         if not isinstance(after := next(events), yaml.StreamEndEvent):
             raise _NotYaml(after.start_mark.line + 1, "Write one document, without another `---`.")
     except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
         what = ", ".join(filter(None, (error.context, error.problem)))
         raise _NotYaml(
-            (error.problem_mark or error.context_mark).line + 1,
+            mark.line + 1 if mark else 1,
             f"This is not YAML ({what}); indent with spaces, never with tabs, and put texts in "
             "quotes that hold ': ' or ' #' or begin with a sign.",
         ) from None
@@ -158,12 +160,12 @@ class _Composer:
         self.anchors: dict[str, _Node] = {}
 
     def node(self, event: Any, depth: int = 1) -> _Node:
-        line = event.start_mark.line + 1
+        line, anchor = event.start_mark.line + 1, event.anchor
         if isinstance(event, yaml.AliasEvent):
             # An anchor is known once its value is complete, so nothing can contain itself.
-            if event.anchor not in self.anchors:
-                raise _NotYaml(line, f"No value marked &{event.anchor[:40]} ends above this.")
-            return self.anchors[event.anchor]
+            if anchor not in self.anchors:
+                raise _NotYaml(line, f"No value marked &{anchor[:40]} ends above this.")
+            return self.anchors[anchor]
         if event.tag is not None:
             raise _NotYaml(line, f"Leave out the tag {event.tag[:40]!r}; write the plain value.")
         if depth > DEEPEST:
@@ -171,8 +173,8 @@ class _Composer:
         node = self._complete(event, line, depth)
         if node.size > LARGEST:
             raise _NotYaml(line, f"Use fewer aliases; these unfold to over {LARGEST} characters.")
-        if event.anchor is not None:
-            self.anchors[event.anchor] = node
+        if anchor is not None:
+            self.anchors[anchor] = node
         return node
 
     def _complete(self, event: Any, line: int, depth: int) -> _Node:
@@ -256,17 +258,10 @@ def _instead(value: object, kind: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case list():
-            return "a list"
-        case tuple():
-            return "keys with values"
-        case str():
-            return repr(value[:40])
-        case _:
-            return str(value).lower()[:40]
+    if isinstance(value, str):
+        return repr(value[:40])
+    names = {NoneType: "nothing", list: "a list", tuple: "keys with values"}
+    return names.get(type(value)) or str(value).lower()[:40]
 
 
 def _meant(word: object, words: Iterable[str]) -> str:
@@ -307,7 +302,7 @@ class _Reader:
         self.owners: dict[str, str] = {}  # of slugs and aliases: the paths of their artifacts
 
     def refuse(self, line: int, field: str, reason: str) -> None:
-        slug = self.slug and texts.printable(self.slug[:120])
+        slug = texts.printable((self.slug or "")[:120]) or None
         self.problems.append(Problem(self.name, line, field, reason, slug))
 
     # From the file inward
@@ -384,7 +379,7 @@ class _Reader:
                 continue
             first, _ = items.setdefault(identity(item), (path, item))
             if first != path:
-                self.refuse(node.line, path, f"Keep one of the two; {first} is about the same.")
+                self.refuse(node.line, path, f"Keep one; {first} is about the same.")
         return tuple(item for _, item in items.values())
 
     def capability(self, node: _Node, path: str, default: Provenance) -> Capability | None:
@@ -395,12 +390,11 @@ class _Reader:
 
     def price(self, node: _Node, path: str, default: Provenance) -> Price | None:
         record = self.record(node, path, PRICE, {"provider", "pricing"})
-        seen = self.checked(record, default) or default
         blank = Price(
             provider="sample",
             pricing=Pricing.UNKNOWN,
-            source=seen.source,
-            observed_at=seen.observed_at,
+            source=default.source,
+            observed_at=default.observed_at,
         )
         sample = replace(
             blank, pricing=Pricing.PAID, amount=Decimal(1), currency="USD", per=Unit.REQUEST
@@ -409,12 +403,11 @@ class _Reader:
 
     def signal(self, node: _Node, path: str, default: Provenance) -> Signal | None:
         record = self.record(node, path, SIGNAL, {"name", "value"})
-        seen = self.checked(record, default) or default
         sample = Signal(
             name=record.values.get("name", SignalName.STARS),
             value=Decimal(0),
-            source=seen.source,
-            observed_at=seen.observed_at,
+            source=default.source,
+            observed_at=default.observed_at,
         )
         return self.checked(record, sample)
 
@@ -433,7 +426,7 @@ class _Reader:
             if key not in keys:
                 self.refuse(name.line, field, f"There is no such key{_meant(key, keys)}.")
             elif key in lines:
-                self.refuse(name.line, field, f"Keep one of the two; line {lines[key]} has it too.")
+                self.refuse(name.line, field, f"Keep one; line {lines[key]} has this key too.")
             elif value.value is None:
                 self.refuse(name.line, field, "Give it a value, or leave the key out.")
             else:
@@ -486,7 +479,8 @@ class _Reader:
                 pass  # between `pricing` and the sample
             except Refusal as refusal:
                 key = keys[name]
-                reason = refusal.message.removeprefix(f"{key}: ")
+                what = getattr(refusal, "what", key)  # the message begins with it, like the field
+                reason = refusal.message.removeprefix(f"{what}: ")
                 self.refuse(record.nodes[key].line, record.field(key), reason)
         if record.sound and len(self.problems) == before:
             self.refuse(record.line, record.path, whole.message)

@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import cache
 from importlib import resources
 from statistics import median
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from matchgraph.domain import text
 from matchgraph.domain.artifact import Facts, Kind
@@ -30,6 +30,7 @@ from matchgraph.imports.identity import Identity, NotAModel
 
 SOURCE = "models-dev"
 T = TypeVar("T")
+Says = Callable[["Offer"], bool | None]
 
 # Who sells what they made themselves; their word on a model of theirs goes first.
 MAKERS = {
@@ -93,49 +94,52 @@ TOKEN_BILLED = re.compile(r"^(?:gpt|chatgpt|gemini)-")
 # A price this many times the median of at least this many other providers is a slip of units.
 OUTLIER, WITNESSES = 40, 2
 
-# What the data's own modalities do not tell: these are known by their names.
-SPECIALS: tuple[
-    tuple[re.Pattern[str], tuple[str, ...], tuple[DataType, ...], tuple[DataType, ...]], ...
-] = tuple(
-    (re.compile(pattern), keys, inputs, outputs)
-    for pattern, keys, inputs, outputs in (
-        (
-            r"embed|^bge-(?!reranker)|(?:^|-)e5-|^gte-|-mini-lm-|-mpnet-|^voyage-",
-            ("embeddings",),
-            (),
-            (DataType.EMBEDDING,),
+TEXT, IMAGE, AUDIO, VIDEO, PDF, EMBEDDING = (
+    DataType.TEXT,
+    DataType.IMAGE,
+    DataType.AUDIO,
+    DataType.VIDEO,
+    DataType.PDF,
+    DataType.EMBEDDING,
+)
+
+
+class Special(NamedTuple):
+    """Models that are known by their names to do something else than the data's modalities say;
+    empty types mean that the data is right about them."""
+
+    named: re.Pattern[str]
+    abilities: tuple[str, ...]
+    inputs: tuple[DataType, ...] = ()
+    outputs: tuple[DataType, ...] = ()
+
+
+SPECIALS = (
+    Special(
+        re.compile(r"embed|^bge-(?!reranker)|(?:^|-)e5-|^gte-|-mini-lm-|-mpnet-|^voyage-"),
+        ("embeddings",),
+        outputs=(EMBEDDING,),
+    ),
+    Special(re.compile(r"rerank"), ("reranking",), outputs=(TEXT,)),
+    Special(re.compile(r"whisper|-asr-|^deepgram-nova-"), ("transcription",), (AUDIO,), (TEXT,)),
+    Special(
+        re.compile(r"-tts(?:-|$)|^aura-2|^melotts|^orpheus|^elevenlabs-(?:v|multilingual)"),
+        ("speech-generation",),
+        outputs=(AUDIO,),
+    ),
+    Special(re.compile(r"^lyria|-music$"), ("music-generation",), outputs=(AUDIO,)),
+    Special(re.compile(r"^stable-audio"), ("audio-generation",), outputs=(AUDIO,)),
+    Special(re.compile(r"guard|content-safety"), ("content-moderation",), outputs=(TEXT,)),
+    Special(re.compile(r"translate|^m2m100|^indictrans|^hunyuan-mt|^qwen-mt"), ("translation",)),
+    Special(re.compile(r"^bart-large-cnn$"), ("summarization",)),
+    # Detectors, folders and parsers: nothing that the catalog has a word for.
+    Special(
+        re.compile(
+            r"^distilbert-|^esm|^(?:bevformer|sparsedrive|streampetr|studiovoice|gliner-pii"
+            r"|usdvalidate|smart-turn-v2|active-speaker-detection|synthetic-video-detector)$"
         ),
-        (r"rerank", ("reranking",), (), (DataType.TEXT,)),
-        (
-            r"whisper|-asr-|^deepgram-nova-",
-            ("transcription",),
-            (DataType.AUDIO,),
-            (DataType.TEXT,),
-        ),
-        (
-            r"-tts(?:-|$)|^aura-2|^melotts|^orpheus|^elevenlabs-(?:v|multilingual)",
-            ("speech-generation",),
-            (),
-            (DataType.AUDIO,),
-        ),
-        (r"^lyria|-music$", ("music-generation",), (), (DataType.AUDIO,)),
-        (r"^stable-audio", ("audio-generation",), (), (DataType.AUDIO,)),
-        (r"guard|content-safety", ("content-moderation",), (), (DataType.TEXT,)),
-        (
-            r"translate|^m2m100|^indictrans|^hunyuan-mt|^qwen-mt",
-            ("translation",),
-            (),
-            (),
-        ),
-        (r"^bart-large-cnn$", ("summarization",), (), (DataType.TEXT,)),
-        (
-            r"^distilbert-|^esm|^(?:bevformer|sparsedrive|streampetr|studiovoice|gliner-pii|usdval"
-            r"idate|smart-turn-v2|active-speaker-detection|synthetic-video-detector)$",
-            (),
-            (),
-            (),
-        ),
-    )
+        (),
+    ),
 )
 
 
@@ -170,10 +174,12 @@ class Model:
 
     @property
     def vendor(self) -> str | None:
+        """Who made it, where that is certain."""
         return identity.vendor_of(self.slug, (offer.identity.vendor for offer in self.offers))
 
     @property
     def by_maker(self) -> tuple[Offer, ...]:
+        """The offers of who made it, whose word goes first."""
         vendor = self.vendor
         return tuple(
             offer
@@ -297,8 +303,6 @@ def _draft(model: Model, observed_at: datetime, aliases: tuple[str, ...]) -> Dra
 
 
 def _facts(model: Model, today: date) -> Facts:
-    special = _special(model.slug)
-    inputs, outputs = (special[2], special[3]) if special else ((), ())
     first = model.by_maker or model.offers
     open_weights = _open_weights(model)
     return Facts(
@@ -309,35 +313,22 @@ def _facts(model: Model, today: date) -> Facts:
         open_weights=open_weights,
         self_hostable=True if open_weights else None,
         released=_released(model, today),
-        knowledge_cutoff=_commonest(
-            day
-            for offers in (first, model.offers)
-            for day in [_commonest(_whole_dates((offer.knowledge for offer in offers), today))]
-            if day
-        ),
+        knowledge_cutoff=_known_until(model, today),
         context_tokens=_commonest(offer.context for offer in first if offer.context > 0)
         or _commonest(offer.context for offer in model.offers if offer.context > 0),
         output_tokens=_commonest(offer.output for offer in first if offer.output > 0)
         or _commonest(offer.output for offer in model.offers if offer.output > 0),
-        input_types=inputs or _types(model, lambda offer: offer.inputs),
-        output_types=outputs or _types(model, lambda offer: offer.outputs),
+        input_types=_inputs(model),
+        output_types=_outputs(model),
     )
 
 
 def _commonest(values: Iterable[T]) -> T | None:
-    """The most common value; among equally common ones the least, so that order plays no part."""
-    counted = Counter(values)
-    if not counted:
-        return None
-    most = max(counted.values())
-    return min((value for value, times in counted.items() if times == most), key=_order)
+    """The most common value, among equally common ones the first listed."""
+    return next((value for value, _ in Counter(values).most_common(1)), None)
 
 
-def _order(value: object) -> Any:
-    return value
-
-
-def _majority(model: Model, says: Callable[[Offer], bool | None]) -> bool:
+def _majority(model: Model, says: Says) -> bool:
     """Whether more than half of the offers that say anything say so; the maker breaks a tie."""
     said = [says(offer) for offer in model.offers]
     ayes, noes = said.count(True), said.count(False)
@@ -346,92 +337,140 @@ def _majority(model: Model, says: Callable[[Offer], bool | None]) -> bool:
     return ayes > noes
 
 
-def _types(
-    model: Model, says: Callable[[Offer], frozenset[DataType]]
-) -> tuple[DataType, ...] | None:
-    agreed = tuple(
-        kind for kind in DataType if _majority(model, lambda offer, kind=kind: kind in says(offer))
-    )
-    return agreed or tuple(sorted(says(model.offers[0]), key=list(DataType).index)) or None
+def _inputs(model: Model) -> tuple[DataType, ...]:
+    special = _special(model.slug)
+    return (special and special.inputs) or _types(model, lambda offer: offer.inputs)
+
+
+def _outputs(model: Model) -> tuple[DataType, ...]:
+    special = _special(model.slug)
+    return (special and special.outputs) or _types(model, lambda offer: offer.outputs)
+
+
+def _types(model: Model, side: Callable[[Offer], frozenset[DataType]]) -> tuple[DataType, ...]:
+    """The types that most offers list; those of the first offer where no type has a majority."""
+    agreed = [kind for kind in DataType if _majority(model, _lists(side, kind))]
+    return tuple(agreed or sorted(side(model.offers[0]), key=list(DataType).index))
+
+
+def _lists(side: Callable[[Offer], frozenset[DataType]], kind: DataType) -> Says:
+    return lambda offer: kind in side(offer)
 
 
 def _open_weights(model: Model) -> bool | None:
-    """The majority's word; None where they are evenly split and the maker says nothing."""
+    """What most offers say, unless the maker says otherwise or too many contradict it.
+
+    Listings say False when nobody looked, so a quarter of the offers is enough to doubt a False.
+    """
     said = [offer.open_weights for offer in model.offers]
-    if 2 * sum(said) != len(said):
-        return 2 * sum(said) > len(said)
     makers = {offer.open_weights for offer in model.by_maker}
-    return makers.pop() if len(makers) == 1 else None
+    opened = sum(said) / len(said)
+    if opened > 0.5:
+        return True if makers <= {True} else None
+    if makers == {False} or opened < 0.25:
+        return False if makers <= {False} else None
+    return True if makers == {True} and opened == 0.5 else None
 
 
 DAY = re.compile(r"^(\d{4})-(\d\d)(?:-(\d\d))?$")
+EARLY = timedelta(days=31)
 STAMP = re.compile(r"-(20\d\d|2\d)-?(0[1-9]|1[0-2])(?:-?(?:0[1-9]|[12]\d|3[01]))?$")
 
 
 def _date(said: str | None) -> date | None:
     """A day, or the first day of a month that was given without one."""
     found = DAY.match(said or "")
-    return date(int(found[1]), int(found[2]), int(found[3] or 1)) if found else None
+    try:
+        return date(int(found[1]), int(found[2]), int(found[3] or 1)) if found else None
+    except ValueError:  # some list a 31st of February
+        return None
 
 
-def _whole_dates(said: Iterable[str | None], today: date) -> list[date]:
-    """The plausible days; where nobody gave a day, the first days of the months given."""
-    known = [
-        (given, day)
+def _days(said: Iterable[str | None], today: date, *, whole: bool = True) -> list[date]:
+    """The plausible days in order, or with `whole` off the first days of the months given."""
+    return sorted(
+        day
         for given in said
-        if given and (day := _date(given)) and date(2015, 1, 1) <= day <= today
-    ]
-    return [day for given, day in known if len(given) == 10] or [day for _, day in known]
+        if given
+        and (len(given) == 10) is whole
+        and (day := _date(given))
+        and date(2015, 1, 1) <= day <= today
+    )
+
+
+def _known_until(model: Model, today: date) -> date | None:
+    """The day, or else the first day of the month, that the maker names, else that most name."""
+    for offers in (model.by_maker, model.offers):
+        for whole in (True, False):
+            day = _commonest(_days((offer.knowledge for offer in offers), today, whole=whole))
+            if day:
+                return day
+    return None
 
 
 def _released(model: Model, today: date) -> date | None:
-    """When the maker says, else when most say; never before the date that an id itself carries."""
+    """The day that most offers name, of those that the maker names where that says one.
+
+    Never before the month that an id itself carries, as in `mistral-large-2512`.
+    """
     stamps = [
         date(int(stamp[1]) + (2000 if len(stamp[1]) == 2 else 0), int(stamp[2]), 1)
         for offer in model.offers
         if (stamp := STAMP.search(offer.identity.bare))
     ]
-    earliest = max(stamps, default=date.min + timedelta(days=31)) - timedelta(days=31)
-    by_maker, by_all = (
-        [
+    earliest = max(stamps, default=date.min + EARLY) - EARLY
+    for whole in (True, False):
+        named = Counter(
             day
-            for day in _whole_dates((offer.released for offer in offers), today)
+            for day in _days((offer.released for offer in model.offers), today, whole=whole)
             if day >= earliest
-        ]
-        for offers in (model.by_maker, model.offers)
-    )
-    return min(by_maker, default=None) or _commonest(by_all)
-
-
-NOISE = (
-    re.compile(r"^[^:/]{2,30}: "),
-    re.compile(r"^(?:.*/)(?=[^/]+$)"),
-    re.compile(r"\s*\((?![^)]*\d{2}[/-]?\d{2})[^)]*\)"),
-    re.compile(r"\s+(?:TEE|FP8)$"),
-    re.compile(r"\s{2,}"),
-)
+        )
+        makers = _days((offer.released for offer in model.by_maker), today, whole=whole)
+        ranked = sorted(named, key=lambda day: (day not in makers, -named[day], day))
+        if ranked:
+            return ranked[0]
+    return None
 
 
 def _name(model: Model) -> str:
-    """The maker's name for it if that is one for people, else the commonest of such names."""
+    """The maker's name for it, else the commonest one, as long as it is a name for people; one
+    that brings no number of its own goes first. The slug where there is none."""
     plain = [
         offer
         for offer in model.offers
         if not offer.identity.variants and not offer.identity.pointer
     ] or list(model.offers)
-    for offers in ([offer for offer in plain if offer in model.by_maker], plain):
-        names = [_cleaned(offer.name) for offer in offers]
-        spoken = [name for name in names if " " in name and name != name.lower()]
-        if spoken:
-            return cast(str, _commonest(spoken))
-    names = [_cleaned(offer.name) for offer in plain]
-    return _commonest(name for name in names if name != name.lower()) or _commonest(names) or ""
+    names = Counter(_cleaned(offer.name) for offer in plain)
+    makers = {_cleaned(offer.name) for offer in plain if offer in model.by_maker}
+    spoken = [name for name in names if name != name.lower() and _is_about(name, model.slug)]
+    return min(
+        spoken,
+        key=lambda name: (
+            not _numbers(name) <= _numbers(model.slug),
+            " " not in name,
+            name not in makers,
+            -names[name],
+        ),
+        default=model.slug,
+    )
+
+
+def _is_about(name: str, slug: str) -> bool:
+    return any(word in slug for word in re.findall(r"[a-z]{2,}|[a-z]\d", name.lower()))
+
+
+def _numbers(text: str) -> set[str]:
+    return set(re.findall(r"\d+(?:\.\d+)?", text))
+
+
+# What providers put around a name: themselves or the maker, a path, remarks without a date.
+NOISE = re.compile(
+    r"^[^:/]{2,30}: |^.*/(?=[^/]+$)|\s*\((?![^)]*\d{2}[/-]?\d{2})[^)]*\)|\s+(?:TEE|FP8)$"
+)
 
 
 def _cleaned(name: str) -> str:
-    for noise in NOISE:
-        name = noise.sub(" " if noise.pattern == r"\s{2,}" else "", name).strip()
-    return name
+    return " ".join(NOISE.sub("", name.strip()).split())
 
 
 def _aliases(models: Sequence[Model]) -> Mapping[str, tuple[str, ...]]:
@@ -448,6 +487,477 @@ def _aliases(models: Sequence[Model]) -> Mapping[str, tuple[str, ...]]:
             users[bare].add("maker" if offer in model.by_maker else offer.provider)
     led: defaultdict[str, list[str]] = defaultdict(list)
     for bare, meant in spelled.items():
-        if len(meant) == 1 and bare not in slugs and ("maker" in users[bare] or users[bare] > 1):
+        if (
+            len(meant) == 1
+            and bare not in slugs
+            and ("maker" in users[bare] or len(users[bare]) > 1)
+        ):
             led[next(iter(meant))].append(bare)
     return defaultdict(tuple, {slug: tuple(sorted(found)) for slug, found in led.items()})
+
+
+# What it can do
+
+
+class Ability(NamedTuple):
+    """One capability: what it is called, what is said of a model that has it, and who looks."""
+
+    name: str
+    says: str
+    intents: tuple[str, ...]
+    inputs: tuple[DataType, ...] = ()
+    outputs: tuple[DataType, ...] = ()
+
+
+UNDERSTANDING = {
+    "image-understanding": IMAGE,
+    "video-understanding": VIDEO,
+    "audio-understanding": AUDIO,
+    "document-understanding": PDF,
+}
+GENERATION = {
+    "image-generation": IMAGE,
+    "video-generation": VIDEO,
+    "speech-generation": AUDIO,
+}
+WORDS = {TEXT: "text", IMAGE: "images", AUDIO: "audio", VIDEO: "video", PDF: "PDF documents"}
+
+# `{name}` is the model, `{takes}` what it takes; an empty side means the model's own types.
+ABILITIES = {
+    "text-generation": Ability(
+        "Text generation",
+        "{name} writes text in answer to {takes}.",
+        ("generate text", "chat with a language model", "write and summarize text"),
+        outputs=(TEXT,),
+    ),
+    "image-understanding": Ability(
+        "Image understanding",
+        "{name} takes images beside text and answers in text about what they show.",
+        ("describe an image", "answer questions about a picture", "read text in a screenshot"),
+        (IMAGE, TEXT),
+        (TEXT,),
+    ),
+    "video-understanding": Ability(
+        "Video understanding",
+        "{name} takes video beside text and answers in text about what happens in it.",
+        ("summarize a video", "answer questions about a video", "find a moment in a video"),
+        (VIDEO, TEXT),
+        (TEXT,),
+    ),
+    "audio-understanding": Ability(
+        "Audio understanding",
+        "{name} takes audio as input and answers in text about what is heard.",
+        ("answer questions about a recording", "understand speech", "summarize a call"),
+        (AUDIO, TEXT),
+        (TEXT,),
+    ),
+    "document-understanding": Ability(
+        "Document understanding",
+        "{name} takes PDF documents as input and answers in text about their content.",
+        ("ask questions about a PDF", "summarize a document", "extract data from a PDF"),
+        (PDF, TEXT),
+        (TEXT,),
+    ),
+    "image-generation": Ability(
+        "Image generation",
+        "{name} makes images from {takes}.",
+        ("generate an image from text", "create a picture", "text to image"),
+        outputs=(IMAGE,),
+    ),
+    "video-generation": Ability(
+        "Video generation",
+        "{name} makes video from {takes}.",
+        ("generate a video from text", "create a video clip", "text to video"),
+        outputs=(VIDEO,),
+    ),
+    "speech-generation": Ability(
+        "Speech generation",
+        "{name} speaks: it answers {takes} with audio.",
+        ("text to speech", "read text aloud", "generate a voice"),
+        outputs=(AUDIO,),
+    ),
+    "music-generation": Ability(
+        "Music generation",
+        "{name} makes music from {takes}.",
+        ("generate music", "compose a song", "text to music"),
+        outputs=(AUDIO,),
+    ),
+    "audio-generation": Ability(
+        "Audio generation",
+        "{name} makes sounds and music from {takes}.",
+        ("generate sound effects", "text to audio", "generate music"),
+        outputs=(AUDIO,),
+    ),
+    "tool-calling": Ability(
+        "Tool calling",
+        "{name} calls the tools it is offered, with arguments that fit their description.",
+        ("call functions from a language model", "build an agent with tools", "function calling"),
+        (TEXT,),
+        (DataType.ACTION,),
+    ),
+    "reasoning": Ability(
+        "Reasoning",
+        "{name} thinks step by step before it answers.",
+        ("solve a hard problem step by step", "reasoning model", "math and logic problems"),
+        (TEXT,),
+        (TEXT,),
+    ),
+    "structured-output": Ability(
+        "Structured output",
+        "{name} can be held to a given schema, so that its answer is data and not prose.",
+        ("get JSON from a language model", "extract structured data", "answer to a JSON schema"),
+        (TEXT,),
+        (TEXT,),
+    ),
+    "embeddings": Ability(
+        "Embeddings",
+        "{name} turns {takes} into vectors that lie close together where the meaning is alike.",
+        ("embed text for semantic search", "vector search", "find similar texts"),
+        outputs=(EMBEDDING,),
+    ),
+    "reranking": Ability(
+        "Reranking",
+        "{name} orders candidates by how well they answer a query.",
+        ("rerank search results", "improve retrieval", "score passages against a query"),
+        outputs=(TEXT,),
+    ),
+    "transcription": Ability(
+        "Transcription",
+        "{name} writes down what is said in a recording.",
+        ("transcribe audio", "speech to text", "subtitle a recording"),
+        (AUDIO,),
+        (TEXT,),
+    ),
+    "content-moderation": Ability(
+        "Content moderation",
+        "{name} judges whether {takes} is safe or breaks a policy.",
+        ("moderate content", "detect unsafe prompts", "guard a chatbot"),
+        outputs=(TEXT,),
+    ),
+    "translation": Ability(
+        "Translation",
+        "{name} translates from one language to another.",
+        ("translate text", "machine translation", "translate between languages"),
+    ),
+    "summarization": Ability(
+        "Summarization",
+        "{name} shortens a text to what matters in it.",
+        ("summarize an article", "shorten a text", "abstractive summarization"),
+        (TEXT,),
+        (TEXT,),
+    ),
+}
+PARTLY = "Not offered by every provider of the model."
+
+
+def _capabilities(model: Model, facts: Facts, provenance: Provenance) -> Iterator[Capability]:
+    takes = facts.input_types or ()
+    listed = _listed([WORDS[kind] for kind in takes])
+    for key, says in _abilities(model).items():
+        ability = ABILITIES[key]
+        yield Capability(
+            key=key,
+            name=ability.name,
+            description=ability.says.format(name=facts.name or model.slug, takes=listed),
+            provenance=provenance,
+            intents=ability.intents,
+            limitations=() if says is None or _unanimous(model, says) else (PARTLY,),
+            input_types=ability.inputs or takes,
+            output_types=ability.outputs or facts.output_types or (),
+        )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def _abilities(model: Model) -> Mapping[str, Says | None]:
+    """The keys of what it can do, each with what an offer says about it."""
+    special = _special(model.slug)
+    if special:
+        return dict.fromkeys(special.abilities)
+    inputs, outputs = _inputs(model), _outputs(model)
+    found: dict[str, Says | None] = {}
+    if TEXT in outputs:
+        found["text-generation"] = None
+        for key, kind in UNDERSTANDING.items():
+            if kind in inputs:
+                found[key] = _lists(lambda offer: offer.inputs, kind)
+    for key, kind in GENERATION.items():
+        if kind in outputs:
+            found[key] = _lists(lambda offer: offer.outputs, kind)
+    if TEXT in outputs:
+        found |= {key: says for key, says in FLAGS.items() if _majority(model, says)}
+    return found
+
+
+def _reasons(offer: Offer) -> bool | None:
+    """An offer with thinking switched off is no word on whether the model can think."""
+    return None if "non-" in " ".join(offer.identity.variants) else offer.reasoning
+
+
+FLAGS: Mapping[str, Says] = {
+    "tool-calling": lambda offer: offer.tool_call,
+    "reasoning": _reasons,
+    "structured-output": lambda offer: offer.structured_output,
+}
+
+
+def _unanimous(model: Model, says: Says) -> bool:
+    return all(says(offer) is not False for offer in model.offers)
+
+
+@cache
+def _special(slug: str) -> Special | None:
+    return next((special for special in SPECIALS if special.named.search(slug)), None)
+
+
+# What it costs
+
+
+class Line(NamedTuple):
+    """What one offer asks: with an amount per unit, or without any."""
+
+    pricing: Pricing
+    tier: str | None = None
+    per: Unit | None = None
+    amount: Decimal | None = None
+
+
+def _prices(model: Model, observed_at: datetime, counted: Counter[str]) -> Iterator[Price]:
+    """Every provider's prices; two offers of one provider stay apart by their tiers."""
+    usual = _usual(model)
+    sold: defaultdict[str, list[Offer]] = defaultdict(list)
+    for offer in model.offers:
+        sold[offer.provider].append(offer)
+    for provider in sorted(sold):
+        taken: dict[tuple[Unit | None, str | None], Line] = {}
+        for offer in sorted(sold[provider], key=_plainest_first):
+            asked = _asked(model, offer, usual, counted)
+            for line in _apart(offer, asked, taken, alone=len(sold[provider]) == 1):
+                taken[line.per, line.tier] = line
+        for line in sorted(taken.values(), key=lambda line: (line.tier or "", line.per or "")):
+            yield Price(
+                provider=provider,
+                pricing=line.pricing,
+                source=SOURCE,
+                observed_at=observed_at,
+                amount=line.amount,
+                currency="USD" if line.amount is not None else None,
+                per=line.per,
+                tier=line.tier,
+            )
+
+
+def _plainest_first(offer: Offer) -> tuple[int, bool, int, str]:
+    return len(offer.identity.variants), offer.identity.pointer, len(offer.id), offer.id
+
+
+def _asked(
+    model: Model, offer: Offer, usual: Mapping[Unit, Decimal], counted: Counter[str]
+) -> list[Line]:
+    """What an offer asks, before it meets the provider's other offers. Counts what it leaves."""
+
+    def left(reason: str) -> list[Line]:
+        counted[reason] += 1
+        return []
+
+    if not offer.cost:
+        return left("absent: the offer names no price")
+    if any(not 0 <= offer.cost.get(key, 0) < SENTINEL for key in UNITS):
+        return left("left out: negative or a sentinel")
+    base = _amounts(offer.cost)
+    if not any(base.values()):
+        return [_costless(offer)]
+    if not TOKEN_BILLED.search(model.slug) and not _by_token(model):
+        return left("left out: not clear per what (no text in or no text out)")
+    if any(amount > OUTLIER * usual[unit] for unit, amount in base.items() if usual.get(unit)):
+        return left(f"left out: over {OUTLIER} times what the others ask")
+    costs: list[tuple[str | None, Mapping[str, Any]]] = [(None, offer.cost)]
+    costs += [(_context(tier), tier) for tier in offer.cost.get("tiers") or ()]
+    if len(costs) == 1 and "context_over_200k" in offer.cost:
+        costs.append((">200k context", offer.cost["context_over_200k"]))
+    costs += sorted(offer.modes.items())
+    return [
+        Line(Pricing.PAID, tier, unit, amount)
+        for tier, cost in costs
+        for unit, amount in _amounts(cost).items()
+        if amount or not (unit is Unit.OUTPUT_TOKEN and _special(model.slug))
+    ]
+
+
+def _amounts(cost: Mapping[str, Any]) -> dict[Unit, Decimal]:
+    """Dollars per one token, without the dust of binary floats."""
+    return {
+        unit: canonical(Decimal(cost[key]).quantize(DUST) / MILLION)
+        for key, unit in UNITS.items()
+        if cost.get(key) is not None
+    }
+
+
+def _context(tier: Mapping[str, Any]) -> str:
+    size = int(tier["tier"]["size"])
+    return f">{size // 1000}k context" if size % 1000 == 0 else f">{size} context"
+
+
+def _by_token(model: Model) -> bool:
+    """Whether text goes in and text or a vector comes out, so that tokens are what is counted."""
+    return TEXT in _inputs(model) and not {TEXT, EMBEDDING}.isdisjoint(_outputs(model))
+
+
+def _costless(offer: Offer) -> Line:
+    """What a zero means: free where the offer says so, else only that nobody said."""
+    if "free" in offer.identity.variants or "(free" in offer.name.lower():
+        return Line(Pricing.FREE)
+    if offer.provider in LOCAL:
+        return Line(Pricing.OPEN_SOURCE)
+    return Line(Pricing.UNKNOWN, "subscription" if SUBSCRIPTIONS.search(offer.provider) else None)
+
+
+def _usual(model: Model) -> Mapping[Unit, Decimal]:
+    """The median price per unit, where enough offers name one."""
+    asked: defaultdict[Unit, list[Decimal]] = defaultdict(list)
+    for offer in model.offers:
+        for unit, amount in _amounts(offer.cost or {}).items():
+            if amount:
+                asked[unit].append(amount)
+    return {unit: median(amounts) for unit, amounts in asked.items() if len(amounts) > WITNESSES}
+
+
+def _apart(
+    offer: Offer,
+    asked: Sequence[Line],
+    taken: Mapping[tuple[Unit | None, str | None], Line],
+    *,
+    alone: bool,
+) -> list[Line]:
+    """The lines under tiers that do not clash with those of the provider's other offers."""
+    variants = offer.identity.variants
+    if not asked:
+        return []
+    if asked[0].pricing is Pricing.FREE:
+        return [asked[0]._replace(tier=None if alone else "free")]
+    if not SPEEDS & set(variants):
+        if all(taken.get((line.per, line.tier)) == line for line in asked):
+            return []
+        if not any((line.per, line.tier) in taken for line in asked) and not _paid(taken):
+            return list(asked)
+    own = offer.id.rsplit("/", 1)[-1]
+    for label in (", ".join(variants), own if own != offer.identity.slug else "", offer.id):
+        named = [line._replace(tier=_joined(label, line.tier)) for line in asked]
+        if label and all(taken.get((line.per, line.tier), line) == line for line in named):
+            return named
+    raise AssertionError(f"two offers of {offer.provider} by one id: {offer.id}")
+
+
+def _paid(taken: Mapping[tuple[Unit | None, str | None], Line]) -> bool:
+    return any(line.pricing is Pricing.PAID for line in taken.values())
+
+
+def _joined(label: str, tier: str | None) -> str:
+    return f"{label}, {tier}" if tier and tier != label else label
+
+
+# The figures
+
+
+def report() -> str:
+    """What became of the offers, one figure a line; docs/identity.md quotes it."""
+    data = read()
+    made = tuple(drafts())
+    offers = [offer for model in data.models for offer in model.offers]
+    sizes = Counter(_size(len(model.offers)) for model in data.models)
+    priced: Counter[str] = Counter()
+    for model in data.models:
+        list(_prices(model, data.observed_at, priced))
+    sections: list[tuple[str, Mapping[str, int]]] = [
+        (
+            "offers",
+            {
+                "providers": data.providers,
+                "offers in": len(offers) + sum(data.skipped.values()),
+                "offers of models": len(offers),
+                "models of one provider": sum(
+                    len({offer.provider for offer in model.offers}) == 1 for model in data.models
+                ),
+                "artifacts out": len(data.models),
+                **{
+                    f"  of kind {kind}": count
+                    for kind, count in sorted(Counter(draft.kind.value for draft in made).items())
+                },
+                "other slugs that lead to them": sum(len(draft.aliases) for draft in made),
+            },
+        ),
+        ("offers per artifact", {size: sizes[size] for _, size in SIZES}),
+        ("skipped offers", data.skipped),
+        ("artifacts more without a rule", _merged_by(data)),
+        ("artifacts whose offers disagree", Counter(_disagreements(data.models))),
+        (
+            "prices",
+            Counter(price.pricing.value for draft in made for price in draft.prices)
+            | {"in a tier": sum(bool(p.tier) for draft in made for p in draft.prices)},
+        ),
+        ("offers without a price", priced),
+        (
+            "capabilities",
+            Counter(capability.key for draft in made for capability in draft.capabilities),
+        ),
+    ]
+    return "\n".join(
+        line
+        for title, figures in sections
+        for line in (title, *(f"  {name}: {count}" for name, count in figures.items()))
+    )
+
+
+SIZES = ((1, "1"), (2, "2"), (5, "3 to 5"), (10, "6 to 10"), (20, "11 to 20"), (9999, "over 20"))
+
+
+def _size(offers: int) -> str:
+    return next(name for most, name in SIZES if offers <= most)
+
+
+def _merged_by(data: Data) -> Mapping[str, int]:
+    """How many more artifacts there would be without each kind of rule."""
+    raw = {(offer.provider, offer.id) for model in data.models for offer in model.offers}
+    without = {
+        rule: len({identity.without(rule, id_) for _, id_ in raw}) for rule in identity.RULES
+    }
+    everything = len({identity.without("", id_) for _, id_ in raw})
+    return {rule: count - everything for rule, count in without.items()} | {
+        "exception": everything - len(data.models)
+    }
+
+
+def _disagreements(models: Iterable[Model]) -> Iterator[str]:
+    """Facts that speak against a merge, or for a careless listing; `--doubts` lists them."""
+    for _, reason in _doubts(models):
+        yield reason
+
+
+def _doubts(models: Iterable[Model]) -> Iterator[tuple[Model, str]]:
+    names = {_slug(model.slug): model.slug for model in models}
+    for model in models:
+        plain = [offer for offer in model.offers if not offer.identity.pointer]
+        released = [day for offer in plain if (day := _date(offer.released)) and day.year > 2015]
+        contexts = [offer.context for offer in plain if offer.context > 0]
+        if len({offer.open_weights for offer in plain}) > 1:
+            yield model, "whether the weights are open"
+        if released and max(released) - min(released) > timedelta(days=180):
+            yield model, "release dates more than 180 days apart"
+        if contexts and max(contexts) > 4 * min(contexts):
+            yield model, "contexts that differ more than fourfold"
+        if any(names.get(_slug(_cleaned(o.name)), model.slug) != model.slug for o in plain):
+            yield model, "an offer bears the name of another artifact"
+
+
+def _main() -> None:
+    if sys.argv[1:] == ["--doubts"]:
+        for model, reason in _doubts(read().models):
+            print(f"{model.slug}: {reason}")
+    else:
+        print(report())
+
+
+if __name__ == "__main__":
+    _main()

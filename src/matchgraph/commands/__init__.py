@@ -1,0 +1,1 @@
+"""Change something: load, ask the aggregate, append. Beside queries: neither imports the other."""

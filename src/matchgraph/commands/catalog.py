@@ -1,0 +1,240 @@
+"""Takes drafts into the catalog: many at a time, each artifact whole or not at all.
+
+Only what is new is appended, so taking in the same drafts twice changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from matchgraph.commands.change import ATTEMPTS
+from matchgraph.domain import text
+from matchgraph.domain.aggregate import Aggregate
+from matchgraph.domain.artifact import Alias, Artifact, Status, id_of
+from matchgraph.domain.draft import Draft
+from matchgraph.domain.errors import Refusal, SlugTaken
+from matchgraph.domain.price import Price, PriceLine
+from matchgraph.eventstore.errors import AlreadyDone, Conflict
+from matchgraph.eventstore.store import Request, Store, fingerprint, stored
+
+# A source that still shows the same price is worth an event once in this while, as a sign that
+# the price is alive; each import of an unchanged catalog is not.
+CONFIRM_AFTER = timedelta(days=30)
+MOST_IN_BATCH = 200
+
+
+class Taken(StrEnum):
+    """What became of a draft."""
+
+    REGISTERED = "registered"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    LEFT_OUT = "left_out"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one draft. `position` is where the log stood afterwards at least."""
+
+    slug: str
+    taken: Taken
+    position: int
+    events: int = 0
+    refusal: Refusal | None = None
+
+
+async def take_in(store: Store, request: Request, drafts: Sequence[Draft]) -> list[Outcome]:
+    """Takes each draft in, all of it or nothing; the outcomes are in the order of the drafts.
+
+    Drafts of one artifact are taken in one after the other. With an idempotency key, each draft
+    is remembered under that key and its number, so a repeated call goes on where it was cut off.
+    Raises: KeyReused, Unavailable, OutcomeUnknown: what is done by then stays done.
+    """
+    outcomes: dict[int, Outcome] = {}
+    rest = list(enumerate(drafts))
+    while rest:
+        batch, later = _distinct(rest)
+        outcomes.update(await _take_in_batch(store, request, batch))
+        rest = later
+    return [outcomes[number] for number in range(len(drafts))]
+
+
+def _distinct(
+    drafts: Iterable[tuple[int, Draft]],
+) -> tuple[list[tuple[int, Draft]], list[tuple[int, Draft]]]:
+    """The next drafts that touch no aggregate twice, and those that come after them."""
+    batch: list[tuple[int, Draft]] = []
+    later: list[tuple[int, Draft]] = []
+    seen: set[str] = set()
+    for number, draft in drafts:
+        slugs = {draft.slug, *draft.aliases}
+        if len(batch) < MOST_IN_BATCH and seen.isdisjoint(slugs):
+            batch.append((number, draft))
+        else:
+            later.append((number, draft))
+        seen |= slugs
+    return batch, later
+
+
+async def _take_in_batch(
+    store: Store, request: Request, batch: list[tuple[int, Draft]]
+) -> dict[int, Outcome]:
+    """Decides the batch on one load and appends it in one COPY; whenever something stands in the
+    way of that, each draft for itself."""
+    if request.idempotency_key is None:
+        known = await _load(store, [draft for _, draft in batch])
+        decided = {number: _decide(draft, known) for number, draft in batch}
+        if len({a.id for _, a_s in decided.values() for a in a_s}) == sum(
+            len(a_s) for _, a_s in decided.values()
+        ):
+            events = [
+                stored(event)  # type: ignore[arg-type]
+                for _, aggregates in decided.values()
+                for aggregate in aggregates
+                for event in aggregate.pending_events
+            ]
+            try:
+                position = (
+                    await store.append_batch(events, request) if events else await store.head()
+                )
+            except Conflict:
+                pass
+            else:
+                return {
+                    number: _outcome(draft, *decided[number], position) for number, draft in batch
+                }
+    return {number: await _take_in_one(store, request, number, draft) for number, draft in batch}
+
+
+async def _take_in_one(store: Store, request: Request, number: int, draft: Draft) -> Outcome:
+    if request.idempotency_key is not None:
+        request = Request(
+            actor=request.actor,
+            request_id=request.request_id,
+            idempotency_key=f"{request.idempotency_key}/{number}",
+        )
+    payload = fingerprint("take_in", draft)
+    for attempt in range(1, ATTEMPTS + 1):
+        position = await store.recall(request, payload)
+        if position is not None:
+            return Outcome(draft.slug, Taken.UNCHANGED, position)
+        refusal, aggregates = _decide(draft, await _load(store, [draft]))
+        outcome = _outcome(draft, refusal, aggregates, 0)
+        if refusal is not None:
+            return outcome
+        try:
+            position = await store.append(aggregates, request, payload)
+        except (AlreadyDone, Conflict):
+            if attempt == ATTEMPTS:
+                raise
+        else:
+            return Outcome(draft.slug, outcome.taken, position, outcome.events)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
+    """Every aggregate that the drafts may touch: by slug, then where aliases and merges lead."""
+    wanted = {id_of(slug) for draft in drafts for slug in (draft.slug, *draft.aliases)}
+    known: dict[UUID, Aggregate] = {}
+    while missing := wanted - known.keys():
+        found = await store.load_many(list(missing))
+        known.update(found)
+        wanted = {
+            id
+            for aggregate in found.values()
+            for id in (getattr(aggregate, "artifact_id", None), getattr(aggregate, "into", None))
+            if id is not None
+        }
+    return known
+
+
+def _decide(
+    draft: Draft, known: dict[UUID, Aggregate]
+) -> tuple[Refusal | None, list[Aggregate]]:
+    """The aggregates with what the draft adds to them pending, or why nothing of it is taken."""
+    try:
+        text.slug(draft.slug)
+        artifact = _led_to(draft.slug, known)
+        if artifact is None:
+            if draft.only_known:
+                return None, []
+            artifact = Artifact.register(draft.slug, draft.kind, draft.facts, draft.provenance)
+            if artifact.id in known:
+                raise SlugTaken(draft.slug)
+        else:
+            artifact.describe(draft.facts, draft.provenance)
+        for capability in draft.capabilities:
+            artifact.claim_capability(capability)
+        _take_in_prices(artifact, draft)
+        for signal in draft.signals:
+            artifact.observe_signal(signal)
+        return None, [artifact, *_aliases(artifact, draft, known)]
+    except Refusal as refusal:
+        return refusal, []
+
+
+def _led_to(slug: str, known: dict[UUID, Aggregate]) -> Artifact | None:
+    found = known.get(id_of(slug))
+    if isinstance(found, Alias):
+        found = known.get(found.artifact_id) if found.artifact_id else None
+    while isinstance(found, Artifact) and found.status is Status.MERGED and found.into:
+        found = known.get(found.into)
+    return found if isinstance(found, Artifact) else None
+
+
+def _aliases(artifact: Artifact, draft: Draft, known: dict[UUID, Aggregate]) -> list[Aggregate]:
+    aliases: list[Aggregate] = []
+    for slug in draft.aliases:
+        if slug == artifact.slug:
+            continue
+        found = known.get(id_of(slug))
+        if found is None:
+            aliases.append(Alias.of(slug, artifact.id))
+        elif isinstance(found, Alias) and found.artifact_id in (None, artifact.id):
+            # Somebody may have removed it on purpose: importers do not bring it back.
+            continue
+        else:
+            raise SlugTaken(slug)
+    return aliases
+
+
+def _take_in_prices(artifact: Artifact, draft: Draft) -> None:
+    series: dict[PriceLine, list[Price]] = defaultdict(list)
+    for price in draft.prices:
+        series[price.line].append(price)
+    for line, prices in series.items():
+        known = artifact.prices.get(line)
+        prices.sort(key=lambda price: price.observed_at)
+        for price in prices:
+            if draft.whole_price_list and known and price.observed_at <= known.observed_at:
+                continue
+            if known and price.checked(artifact.now).asks_the_same_as(known):
+                if price.observed_at < known.observed_at + CONFIRM_AFTER:
+                    continue
+            artifact.observe_price(price)
+            known = artifact.prices[line]
+    if draft.whole_price_list:
+        at = draft.provenance.observed_at
+        for line, price in tuple(artifact.prices.items()):
+            if line.source == draft.provenance.source and line not in series:
+                if price.observed_at <= at:
+                    artifact.withdraw_price(line, at)
+
+
+def _outcome(
+    draft: Draft, refusal: Refusal | None, aggregates: Sequence[Aggregate], position: int
+) -> Outcome:
+    events = sum(len(aggregate.pending_events) for aggregate in aggregates)
+    if refusal is not None:
+        taken = Taken.REFUSED
+    elif not aggregates:
+        taken = Taken.LEFT_OUT
+    elif any(isinstance(a, Artifact) and a.version == len(a.pending_events) for a in aggregates):
+        taken = Taken.REGISTERED
+    else:
+        taken = Taken.CHANGED if events else Taken.UNCHANGED
+    return Outcome(draft.slug, taken, position, events, refusal)

@@ -1,0 +1,83 @@
+"""How every command runs: decided on fresh state, appended whole, safe to repeat."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID
+
+from matchgraph.domain.aggregate import Aggregate
+from matchgraph.domain.artifact import Alias, Artifact, Status, id_of
+from matchgraph.domain.errors import SlugTaken, UnknownAlias, UnknownArtifact
+from matchgraph.eventstore.errors import AlreadyDone, Conflict
+from matchgraph.eventstore.store import Request, Store, fingerprint
+
+# Each time somebody else was first, the rules are decided again; more often than this in a row
+# means that something is wrong.
+ATTEMPTS = 10
+# Aliases and merges lead on; a chain this long is not one that people made.
+MOST_STEPS = 10
+
+
+async def change(
+    store: Store,
+    request: Request,
+    command: str,
+    arguments: Sequence[object],
+    decide: Callable[[], Awaitable[Sequence[Aggregate]]],
+) -> int:
+    """Runs a command: `decide` loads, asks the aggregates and returns those that changed.
+
+    Returns the position that the command reached, also when it is repeated with its idempotency
+    key. Raises: a Refusal, KeyReused, Conflict after too many attempts, Unavailable,
+        OutcomeUnknown.
+    """
+    payload = fingerprint(command, *arguments)
+    for attempt in range(1, ATTEMPTS + 1):
+        if (position := await store.recall(request, payload)) is not None:
+            return position
+        changed = await decide()
+        try:
+            return await store.append(changed, request, payload)
+        except (AlreadyDone, Conflict):
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def artifact(store: Store, slug: str) -> Artifact:
+    """The artifact that the slug leads to, over aliases; a merged one is returned as it is.
+
+    Raises: UnknownArtifact, Unavailable.
+    """
+    found = await store.load(id_of(slug))
+    if isinstance(found, Alias):
+        found = await store.load(found.artifact_id) if found.artifact_id else None
+    if not isinstance(found, Artifact):
+        raise UnknownArtifact(slug[:200])
+    return found
+
+
+async def survivor(store: Store, found: Artifact) -> Artifact:
+    """The artifact that a merged one leads to in the end. Raises: UnknownArtifact."""
+    for _ in range(MOST_STEPS):
+        if found.status is not Status.MERGED:
+            return found
+        assert found.into is not None, "a merged artifact leads somewhere"
+        into = await store.load(found.into)
+        assert isinstance(into, Artifact), "artifacts are merged into artifacts"
+        found = into
+    raise UnknownArtifact(found.slug)
+
+
+async def alias(store: Store, slug: str) -> Alias:
+    """The alias by that slug. Raises: UnknownAlias, Unavailable."""
+    found = await store.load(id_of(slug))
+    if not isinstance(found, Alias):
+        raise UnknownAlias(slug[:200])
+    return found
+
+
+async def free(store: Store, slug: str) -> UUID:
+    """The id for a new slug. Raises: SlugTaken, Unavailable."""
+    id = id_of(slug)
+    if await store.load(id) is not None:
+        raise SlugTaken(slug)
+    return id

@@ -1,0 +1,1 @@
+"""The schema: each noun's types with its queries, mutations and subscriptions."""

@@ -1,0 +1,56 @@
+"""What one request carries: who asks, the store, one view of the read models, the loaders."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from uuid import uuid4
+
+from strawberry.types.info import Info as StrawberryInfo
+
+from matchgraph.eventstore.connection import Pool
+from matchgraph.eventstore.store import Request, Store
+from matchgraph.graphql.loaders import Loaders
+from matchgraph.queries.position import reach
+from matchgraph.queries.snapshot import Snapshot
+
+
+@dataclass
+class Context:
+    """Made anew for every operation."""
+
+    store: Store
+    pool: Pool
+    request_id: str = field(default_factory=lambda: uuid4().hex)
+    actor: str = "anonymous"
+
+    @cached_property
+    def snapshot(self) -> Snapshot:
+        """The view that this operation answers from."""
+        return Snapshot(self.pool)
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        """One batch per relation."""
+        return Loaders(self.snapshot)
+
+    def by(self, idempotency_key: str | None) -> Request:
+        """The request as it is recorded with each event."""
+        return Request(
+            actor=self.actor, request_id=self.request_id, idempotency_key=idempotency_key
+        )
+
+    async def see(self, position: int) -> None:
+        """Makes what is read from now on include that position. Raises: Behind, InFuture,
+        Unavailable."""
+        await reach(self.pool, self.store.listener, position)
+        await self.close()
+        vars(self).pop("snapshot", None)
+        vars(self).pop("loaders", None)
+
+    async def close(self) -> None:
+        """Ends the view, if anything was read."""
+        if "snapshot" in vars(self):
+            await self.snapshot.close()
+
+
+Info = StrawberryInfo[Context, None]
+

@@ -1,0 +1,133 @@
+"""What surrounds the execution of every operation."""
+
+import logging
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import strawberry
+from graphql import (
+    DirectiveNode,
+    ExecutionResult,
+    GraphQLError,
+    OperationDefinitionNode,
+    value_from_ast_untyped,
+)
+from strawberry.directive import DirectiveLocation
+from strawberry.extensions import SchemaExtension
+
+from matchgraph.eventstore.errors import KeyReused, OutcomeUnknown, Unavailable
+from matchgraph.graphql.context import Context
+from matchgraph.graphql.scalars import BadInput, Position, _read_position
+from matchgraph.queries.page import BadCursor, BadPageSize
+from matchgraph.queries.position import Behind, InFuture
+
+log = logging.getLogger(__name__)
+
+# What a client can do something about, with the code that its program can tell it by.
+CODES: dict[type[BaseException], str] = {
+    BadCursor: "BAD_USER_INPUT",
+    BadPageSize: "BAD_USER_INPUT",
+    KeyReused: "IDEMPOTENCY_KEY_REUSED",
+    InFuture: "POSITION_IN_FUTURE",
+    Behind: "BEHIND",
+    OutcomeUnknown: "OUTCOME_UNKNOWN",
+    Unavailable: "UNAVAILABLE",
+}
+
+
+@strawberry.directive(
+    locations=[DirectiveLocation.QUERY, DirectiveLocation.SUBSCRIPTION],
+    name="atLeast",
+    description=(
+        "Answer from read models that include this position, waiting a few seconds for them: the "
+        "position that a mutation returned makes its effect seen."
+    ),
+)
+def at_least(position: Position) -> None:
+    """Carried out by `ReadYourWrites`; a directive on an operation has no value to change."""
+
+
+class ReadYourWrites(SchemaExtension):
+    """Waits for the position that the operation asks for with @atLeast."""
+
+    async def on_execute(self) -> AsyncIterator[None]:  # type: ignore[override]
+        """Waits, or answers with the error that says how far the read models are."""
+        execution = self.execution_context
+        directive = _directive(execution.graphql_document, execution.operation_name)
+        if directive is not None:
+            context: Context = execution.context
+            try:
+                value = value_from_ast_untyped(
+                    directive.arguments[0].value, dict(execution.variables or {})
+                )
+                await context.see(_read_position(value))
+            except (BadInput, Behind, InFuture, Unavailable) as reason:
+                error = (
+                    reason
+                    if isinstance(reason, GraphQLError)
+                    else GraphQLError(str(reason), nodes=[directive], original_error=reason)
+                )
+                execution.result = ExecutionResult(data=None, errors=[error])
+        yield
+
+
+def _directive(document: object, name: str | None) -> DirectiveNode | None:
+    for operation in getattr(document, "definitions", ()):
+        if isinstance(operation, OperationDefinitionNode) and (
+            name is None or (operation.name is not None and operation.name.value == name)
+        ):
+            for directive in operation.directives or ():
+                if directive.name.value == "atLeast":
+                    return directive
+            return None
+    return None
+
+
+class OneView(SchemaExtension):
+    """Ends the operation's view of the read models when it has been answered."""
+
+    async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]
+        """Gives the connection back whatever happens."""
+        try:
+            yield
+        finally:
+            await self.execution_context.context.close()
+
+
+class ErrorCodes(SchemaExtension):
+    """Every error has a code; one that is not the client's to mend shows an id and no more."""
+
+    def on_operation(self):  # type: ignore[no-untyped-def]
+        """Replaces the errors of the result."""
+        yield
+        result = self.execution_context.result
+        if result is not None and getattr(result, "errors", None):
+            result.errors = [self.presentable(error) for error in result.errors]
+
+    def presentable(self, error: GraphQLError) -> GraphQLError:
+        """The error as a client may see it."""
+        cause = error.original_error
+        while isinstance(cause, GraphQLError) and cause.original_error is not None:
+            cause = cause.original_error
+        if cause is None or isinstance(cause, GraphQLError):
+            code = (error.extensions or {}).get("code") or (
+                getattr(cause, "extensions", None) or {}
+            ).get("code", "GRAPHQL_VALIDATION_FAILED" if error.path is None else "BAD_USER_INPUT")
+            error.extensions = {**(error.extensions or {}), "code": code}
+            return error
+        for known, code in CODES.items():
+            if isinstance(cause, known):
+                return _shown(error, str(cause), {"code": code})
+        error_id = uuid4().hex
+        log.error("error %s at %s", error_id, error.path, exc_info=cause)
+        return _shown(
+            error,
+            f"Something went wrong here; the log has it under {error_id}.",
+            {"code": "INTERNAL", "id": error_id},
+        )
+
+
+def _shown(error: GraphQLError, message: str, extensions: dict[str, object]) -> GraphQLError:
+    return GraphQLError(
+        message, nodes=error.nodes, path=error.path, extensions=extensions
+    )

@@ -1,0 +1,46 @@
+"""Related objects, one statement per relation and request."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from matchgraph.domain.price import Price
+from matchgraph.domain.signal import Signal
+from matchgraph.queries import artifact, capability, price, signal
+from matchgraph.queries.artifact import Listing
+from matchgraph.queries.capability import Offered
+from matchgraph.queries.page import Page
+from matchgraph.queries.price import Observation
+from matchgraph.queries.snapshot import Snapshot
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Loaders:
+    """The relations of an artifact, all read from one view."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        def loader(
+            load: Callable[[Snapshot, Sequence[K]], Awaitable[Sequence[V]]],
+        ) -> DataLoader[K, V]:
+            async def batch(keys: list[K]) -> Sequence[V | BaseException]:
+                return list(await load(snapshot, keys))
+
+            return DataLoader(batch)
+
+        self.by_slug: DataLoader[str, Listing | None] = loader(artifact.by_slugs)
+        self.by_id: DataLoader[UUID, Listing | None] = loader(artifact.by_ids)
+        self.aliases: DataLoader[UUID, list[str]] = loader(artifact.aliases)
+        self.capabilities: DataLoader[tuple[UUID, int, str | None], Page[Offered]] = loader(
+            capability.of_artifacts
+        )
+        self.capability: DataLoader[tuple[UUID, str], Offered | None] = loader(capability.by_keys)
+        self.capability_count: DataLoader[UUID, int] = loader(capability.counts)
+        self.prices: DataLoader[UUID, tuple[Price, ...]] = loader(price.current)
+        self.price_history: DataLoader[tuple[UUID, int, str | None], Page[Observation]] = loader(
+            price.history
+        )
+        self.signals: DataLoader[UUID, tuple[Signal, ...]] = loader(signal.of_artifacts)

@@ -1,0 +1,92 @@
+"""Puts the nouns together."""
+
+import logging
+from typing import Annotated
+
+import strawberry
+from strawberry import relay
+from strawberry.extensions import MaxTokensLimiter
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.execution import ExecutionContext
+
+from matchgraph.graphql.artifact import Artifact, ArtifactQuery, Capability
+from matchgraph.graphql.changes import ArtifactMutation
+from matchgraph.graphql.comparison import ComparisonQuery
+from matchgraph.graphql.context import Info
+from matchgraph.graphql.extensions import ErrorCodes, OneView, ReadYourWrites, at_least
+from matchgraph.graphql.refusals import HANDLERS
+from matchgraph.graphql.scalars import SCALARS, BadInput, Position, text
+from matchgraph.queries.position import positions
+
+NODES: dict[str, type[Artifact] | type[Capability]] = {
+    "Artifact": Artifact,
+    "Capability": Capability,
+}
+
+
+@strawberry.type(description="How far the log and the read models have come.")
+class Positions:
+    head: Position = strawberry.field(description="The newest event, \"0\" while there is none.")
+    reached: Position = strawberry.field(
+        description="What every read model includes; queries answer as of this or later."
+    )
+
+
+@strawberry.type(description="What can be asked.")
+class Query(ArtifactQuery, ComparisonQuery):
+    @strawberry.field(description="Whatever has that global id; null: nothing.")
+    async def node(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="A global id.")],
+    ) -> relay.Node | None:
+        try:
+            found = relay.GlobalID.from_id(text("id", str(id), limit=500))
+            kind = NODES[found.type_name]
+        except (relay.GlobalIDValueError, KeyError, ValueError):
+            raise BadInput("`id` is not an id that this schema gave out.") from None
+        (node,) = await kind.resolve_nodes(info=info, node_ids=[found.node_id])
+        return node
+
+    @strawberry.field(description="How far the log and the read models have come.")
+    async def position(self, info: Info) -> Positions:
+        reached, head = await positions(info.context.pool)
+        return Positions(head=Position(head), reached=Position(reached))
+
+
+@strawberry.type(description="What can be changed.")
+class Mutation(ArtifactMutation):
+    pass
+
+
+class CatalogSchema(strawberry.Schema):
+    """The schema; errors are logged by `ErrorCodes`, which knows which ones are ours."""
+
+    def process_errors(
+        self, errors: list[object], execution_context: ExecutionContext | None = None  # type: ignore[override]
+    ) -> None:
+        """Leaves the client's own mistakes out of the log."""
+        logging.getLogger(__name__).debug("%s errors answered", len(errors))
+
+
+def build() -> CatalogSchema:
+    """The schema as it is served."""
+    return CatalogSchema(
+        query=Query,
+        mutation=Mutation,
+        directives=[at_least],
+        types=[Artifact, Capability],
+        extensions=[
+            ErrorCodes,
+            OneView,
+            ReadYourWrites,
+            lambda: MaxTokensLimiter(max_token_count=2_000),
+        ],
+        exception_handlers=HANDLERS,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+
+
+def sdl() -> str:
+    """The schema in its own language, as `schema.graphql` holds it."""
+    return build().as_str() + "\n"

@@ -1,0 +1,169 @@
+"""The application: GraphQL, health and metrics on Starlette."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from re import fullmatch
+from typing import Any
+from uuid import uuid4
+
+import redis.asyncio as redis
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from strawberry.asgi import GraphQL
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+
+from matchgraph.eventstore.connection import LOST, Pool, open_pool
+from matchgraph.eventstore.store import Store, open_store
+from matchgraph.graphql.context import Context
+from matchgraph.graphql.schema import build
+from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.projections.runner import Progress, Runner, progress
+
+log = logging.getLogger(__name__)
+
+MOST_BODY = 1_000_000
+# A read model that is this far behind is worth waking somebody for.
+LATE = 60.0
+
+
+class Api(GraphQL[Context, None]):
+    """GraphQL over HTTP and graphql-transport-ws."""
+
+    async def get_context(self, request: Any, response: Any) -> Context:
+        """One context for each operation."""
+        state = request.app.state
+        said = request.headers.get("x-request-id", "")
+        request_id = said if fullmatch(r"[\w.:/+=-]{1,100}", said) else uuid4().hex
+        return Context(store=state.store, pool=state.pool, request_id=request_id)
+
+
+def app(
+    database_url: str, redis_url: str, *, project: bool = True, development: bool = True
+) -> Starlette:
+    """The application over these servers; with `project`, it also keeps the read models."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            app.state.store = store = await stack.enter_async_context(open_store(database_url))
+            app.state.pool = await open_pool(database_url, "queries", size=20)
+            stack.push_async_callback(app.state.pool.close)
+            app.state.redis = redis.from_url(redis_url, socket_timeout=0.2)
+            stack.push_async_callback(app.state.redis.aclose)
+            if project:
+                await stack.enter_async_context(projecting(database_url, store))
+            yield
+
+    api = Api(
+        build(),
+        graphql_ide="graphiql" if development else None,
+        subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+    )
+    return Starlette(
+        routes=[
+            Route("/", lambda _: RedirectResponse("/graphql")),
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+            Route("/metrics", metrics),
+            Route("/graphql", api),
+            WebSocketRoute("/graphql", api),
+        ],
+        lifespan=lifespan,
+        max_body_size=MOST_BODY,
+    )
+
+
+@asynccontextmanager
+async def projecting(database_url: str, store: Store) -> AsyncIterator[Runner]:
+    """Keeps the read models up to date while the block runs."""
+    runner = Runner(database_url, store.listener, PROJECTIONS)
+    task = asyncio.create_task(runner.run(), name="projector")
+    try:
+        yield runner
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def alive(request: Request) -> Response:
+    """200 as long as this process answers."""
+    return JSONResponse({"status": "alive"})
+
+
+async def ready(request: Request) -> Response:
+    """200 when queries can be answered, 503 with what is missing otherwise."""
+    state = request.app.state
+    problems: list[str] = []
+    read_models = await _progress(state.pool)
+    if read_models is None:
+        problems.append("the database is away")
+    for model in read_models or ():
+        if model.stuck_at is not None:
+            problems.append(
+                f"{model.name} is stuck at event {model.stuck_at}: {model.stuck_because}"
+            )
+        elif model.delay > LATE:
+            problems.append(f"{model.name} is {model.behind} events ({model.delay:.0f} s) behind")
+    return JSONResponse(
+        {
+            "status": "ready" if not problems else "not ready",
+            "problems": problems,
+            # Redis is a cache: without it answers are slower, never wrong.
+            "redis": "reachable" if await _answers(state.redis) else "away",
+            "readModels": [
+                {
+                    "name": model.name,
+                    "position": str(model.position),
+                    "behindEvents": model.behind,
+                    "behindSeconds": round(model.delay, 3),
+                    "stuckAt": None if model.stuck_at is None else str(model.stuck_at),
+                }
+                for model in read_models or ()
+            ],
+        },
+        status_code=503 if problems else 200,
+    )
+
+
+async def metrics(request: Request) -> Response:
+    """The numbers for Prometheus."""
+    registry = CollectorRegistry()
+
+    def gauge(name: str, text: str) -> Gauge:
+        return Gauge(f"matchgraph_{name}", text, ["read_model"], registry=registry)
+
+    position = gauge("projection_position", "The newest event that the read model includes")
+    behind = gauge("projection_behind_events", "How many events the read model is behind")
+    delay = gauge("projection_behind_seconds", "How long ago the oldest missing event was recorded")
+    stuck = gauge("projection_stuck", "1 when an event cannot be taken in")
+    read_models = await _progress(request.app.state.pool)
+    for model in read_models or ():
+        position.labels(model.name).set(model.position)
+        behind.labels(model.name).set(model.behind)
+        delay.labels(model.name).set(model.delay)
+        stuck.labels(model.name).set(model.stuck_at is not None)
+    up = Gauge("matchgraph_database_up", "1 when the database answers", registry=registry)
+    up.set(read_models is not None)
+    up = Gauge("matchgraph_redis_up", "1 when Redis answers", registry=registry)
+    up.set(await _answers(request.app.state.redis))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _progress(pool: Pool) -> list[Progress] | None:
+    try:
+        return await progress(pool)
+    except LOST:
+        return None
+
+
+async def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(await client.ping())
+    except (RedisError, OSError):
+        return False

@@ -1,0 +1,1 @@
+"""Answer something, from read models and history. Beside commands: neither imports the other."""

@@ -1,0 +1,57 @@
+"""One consistent view of the read models, for as long as one request needs it."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+
+from matchgraph.eventstore.connection import LOST, Connection, Pool
+from matchgraph.eventstore.errors import Unavailable
+
+
+class Snapshot:
+    """Everything read through it was so at one moment, so an answer never mixes old and new.
+
+    Takes a connection with the first statement and gives it back in `close`.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+        self.statements = 0
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        """Raises: Unavailable."""
+        async with self._turn:
+            try:
+                if self._connection is None:
+                    self._connection = await self._pool.acquire()  # type: ignore[assignment]
+                    await self._begin()
+                self.statements += 1
+                return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
+            except (*LOST, asyncpg.TooManyConnectionsError) as reason:
+                raise Unavailable(f"the database is away: {reason}") from reason
+
+    async def _begin(self) -> None:
+        assert self._connection is not None, "acquired before"
+        await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    async def position(self) -> int:
+        """The position that everything in this view is up to: that of the read model furthest
+        behind. Raises: Unavailable."""
+        rows = await self.fetch("SELECT coalesce(min(position), 0) FROM projection_checkpoint")
+        return int(rows[0][0])
+
+    async def close(self) -> None:
+        """Ends the view; the next statement begins another one."""
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            try:
+                await connection.execute("ROLLBACK")
+            except (*LOST, asyncpg.PostgresError):
+                connection.terminate()
+            finally:
+                await self._pool.release(connection)  # type: ignore[arg-type]
