@@ -5,7 +5,7 @@ not in the catalog is left out. `python -m matchgraph.imports.genai_prices` prin
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -116,16 +116,24 @@ def drafts() -> Iterator[Draft]:
 
 @cache
 def read() -> Read:
-    """All drafts with the figures about them."""
+    """The drafts of the installed package."""
     from genai_prices.data import providers
 
-    published = PUBLISHED.get(version("genai-prices"), max(PUBLISHED.values()))
-    left: Counter[str] = Counter()
-    offers = _offers(providers, left)
-    made = tuple(
-        _draft(slug, sold, published, left) for slug, sold in sorted(offers.items()) if sold
+    return dated(
+        providers,
+        {model.slug for model in models_dev.read().models},
+        PUBLISHED.get(version(SOURCE), max(PUBLISHED.values())),
     )
+
+
+def dated(providers: Sequence["Provider"], slugs: Collection[str], published: date) -> Read:
+    """The drafts of these providers' models that are among `slugs`, as known when published."""
+    left: Counter[str] = Counter()
+    offers = _offers(providers, slugs, left)
+    made = (_draft(slug, sold, published, left) for slug, sold in sorted(offers.items()))
     kept = tuple(draft for draft in made if draft.prices)
+    series = [Counter(price.line for price in draft.prices) for draft in kept]
+    priced = Counter(price.pricing for draft in kept for price in draft.prices)
     return Read(
         drafts=kept,
         figures={
@@ -133,28 +141,22 @@ def read() -> Read:
             "models in": sum(len(provider.models) for provider in providers),
             "models found in the catalog": sum(map(len, offers.values())),
             "artifacts with prices": len(kept),
-            "prices out": sum(len(draft.prices) for draft in kept),
-            "price lines": sum(len({price.line for price in draft.prices}) for draft in kept),
+            "price lines": sum(map(len, series)),
             "price lines with a change": sum(
-                times > 1
-                for draft in kept
-                for times in Counter(price.line for price in draft.prices).values()
+                times > 1 for lines in series for times in lines.values()
             ),
-            **{
-                f"prices {pricing.value}": sum(
-                    price.pricing is pricing for draft in kept for price in draft.prices
-                )
-                for pricing in (Pricing.PAID, Pricing.FREE, Pricing.UNKNOWN)
-            },
+            "prices out": priced.total(),
+            **{f"  {pricing.value}": times for pricing, times in sorted(priced.items())},
         },
-        left_out=dict(left),
+        left_out=left,
     )
 
 
-def _offers(providers: Sequence["Provider"], left: Counter[str]) -> Mapping[str, Sequence[Offer]]:
+def _offers(
+    providers: Sequence["Provider"], slugs: Collection[str], left: Counter[str]
+) -> Mapping[str, Sequence[Offer]]:
     """What is sold of each model in the catalog. Pointers lead elsewhere than in models.dev by
     now, so they are nobody's prices here."""
-    slugs = {model.slug for model in models_dev.read().models}
     found: defaultdict[str, list[Offer]] = defaultdict(list)
     for listed in providers:
         route = listed.id.removeprefix(ROUTED) if listed.id.startswith(ROUTED) else None
@@ -403,13 +405,13 @@ def _exponent(amount: Decimal) -> int:
     return exponent
 
 
-def report(of: Read | None = None) -> str:
-    """The figures, one a line."""
-    of = of or read()
+def report() -> str:
+    """What became of the prices, one figure a line; docs/identity.md quotes it."""
+    known = read()
     return "\n".join(
-        [f"{name}: {count}" for name, count in of.figures.items()]
+        [f"{name}: {count}" for name, count in known.figures.items()]
         + ["left out"]
-        + [f"  {reason}: {count}" for reason, count in sorted(of.left_out.items())]
+        + [f"  {reason}: {count}" for reason, count in sorted(known.left_out.items())]
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from matchgraph.domain import text
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
@@ -108,6 +110,8 @@ EXCEPTIONS = {
     ("venice", "qwen3-next-80b"): "qwen3-next-80b-a3b-instruct",
     ("venice", "qwen3-vl-235b-a22b"): "qwen3-vl-235b-a22b-instruct",
     ("vercel", "alibaba/qwen-3-235b"): "qwen3-235b-a22b-instruct-2507",
+    ("vercel", "alibaba/qwen3-vl-instruct"): "qwen3-vl-235b-a22b-instruct",
+    ("vercel", "alibaba/qwen3-vl-thinking"): "qwen3-vl-235b-a22b-thinking",
     ("vercel", "deepseek/deepseek-v3"): "deepseek-v3-0324",
     ("vercel", "mistral/ministral-14b"): "ministral-3-14b",
     ("vercel", "mistral/mistral-medium"): "mistral-medium-3.1",
@@ -636,7 +640,8 @@ def identify(provider: str, offer: str) -> Identity | NotAModel:
         if pattern.search(raw):
             return NotAModel(reason)
     known = EXCEPTIONS.get((provider, raw))
-    return _identity(raw, frozenset()) if known is None else _excepted(raw, known)
+    found = _identity(raw, frozenset()) if known is None else _excepted(raw, known)
+    return found if text.SLUG.fullmatch(found.slug) else NotAModel("an id that makes no slug")
 
 
 def without(rule: str, offer: str) -> str:
@@ -661,21 +666,21 @@ def is_tuned(slug: str, vendor: str | None) -> bool:
 
 @cache
 def _identity(raw: str, omitted: frozenset[str]) -> Identity:
-    text, rules, variants = _applied(ADDRESSES, raw, omitted)
-    text, vendor = _without_vendor(text)
-    bare = text
+    name, rules, variants = _applied(ADDRESSES, raw, omitted)
+    name, vendor = _without_vendor(name)
+    bare = name
     pointer = False
     for stage in STAGES:
-        before = text
-        text, fired, labels = _applied(stage, text, omitted)
+        before = name
+        name, fired, labels = _applied(stage, name, omitted)
         rules, variants = rules + fired, labels + variants
-        pointer = pointer or (stage is POINTERS and text != before)
+        pointer = pointer or (stage is POINTERS and name != before)
         while stage is VARIANTS and labels:
             # Variants come in any order: "-fp8-fast", ":optimized:free".
-            text, fired, labels = _applied(stage, text, omitted)
+            name, fired, labels = _applied(stage, name, omitted)
             rules, variants = rules + fired, labels + variants
     return Identity(
-        slug=CLEAN.sub("-", text).strip("-._"),
+        slug=CLEAN.sub("-", name).strip("-._"),
         vendor=vendor,
         variants=tuple(dict.fromkeys(variants)),
         rules=tuple(dict.fromkeys(rules)),
@@ -697,28 +702,28 @@ def _excepted(raw: str, slug: str) -> Identity:
 
 
 def _applied(
-    stage: Iterable[Rule], text: str, omitted: Collection[str]
+    stage: Iterable[Rule], name: str, omitted: Collection[str]
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     rules: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     for rule in stage:
-        found = rule.pattern.search(text)
+        found = rule.pattern.search(name)
         if found is None or rule.name in omitted:
             continue
-        changed = rule.pattern.sub(rule.leaves, text)
-        if changed == text and rule.label is None:
+        changed = rule.pattern.sub(rule.leaves, name)
+        if changed == name and rule.label is None:
             continue
         if rule.label is not None:
             labels = (found.expand(rule.label), *labels)
-        text, rules = changed, (*rules, rule.name)
-    return text, rules, labels
+        name, rules = changed, (*rules, rule.name)
+    return name, rules, labels
 
 
-def _without_vendor(text: str) -> tuple[str, str | None]:
+def _without_vendor(name: str) -> tuple[str, str | None]:
     vendor: str | None = None
     for pattern in PREFIX:
-        found = pattern.search(text)
+        found = pattern.search(name)
         if found is not None:
             vendor = VENDORS.get(found["vendor"], vendor) or vendor
-            text = text[found.end() :]
-    return text, vendor
+            name = name[found.end() :]
+    return name, vendor

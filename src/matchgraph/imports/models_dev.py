@@ -197,9 +197,9 @@ class Data(NamedTuple):
     skipped: Mapping[str, int]
 
 
-def drafts() -> Iterator[Draft]:
-    """Every model as a draft, by slug."""
-    data = read()
+def drafts(data: Data | None = None) -> Iterator[Draft]:
+    """Every model as a draft, by slug; of the installed package unless other data is given."""
+    data = data or read()
     aliases = _aliases(data.models)
     for model in data.models:
         yield _draft(model, data.observed_at, aliases[model.slug])

@@ -1,0 +1,52 @@
+# Everything runs in a virtual environment of the project's own, made from the hashed lock files.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra catalogs --quiet \
+  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --no-header --upgrade
+
+.PHONY: serve test lint bench bench-quick schema lock clean
+
+serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on localhost
+	@exec $(BIN)/matchgraph serve
+
+test: $(VENV)/dev.stamp ## The whole suite, against real servers of its own
+	$(BIN)/pytest
+
+lint: $(VENV)/dev.stamp ## Style, types, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/bench.stamp ## Ratios against peers and floors, measured in one run
+	$(BIN)/python -m bench
+
+schema: $(VENV)/dev.stamp ## Refresh schema.graphql
+	$(BIN)/matchgraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+
+lock: ## Pin and hash the dependencies anew
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet uv==0.13.9
+	$(LOCK) --group build --output-file requirements/serve.txt
+	$(LOCK) --group build --group dev --constraints requirements/serve.txt \
+	  --output-file requirements/dev.txt
+	$(LOCK) --group build --group dev --group bench --constraints requirements/dev.txt \
+	  --output-file requirements/bench.txt
+	rm -rf $(VENV)-lock
+
+$(VENV)/pip.stamp:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# One stamp for each set of dependencies: made once, and again when its lock file changes.
+$(VENV)/%.stamp: requirements/%.txt pyproject.toml | $(VENV)/pip.stamp
+	$(BIN)/pip install --quiet --require-hashes --requirement requirements/$*.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+clean: ## Remove the virtual environment and the data
+	rm -rf $(VENV) .data
