@@ -10,7 +10,7 @@ import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -91,10 +91,12 @@ def serve(
 async def _prepare(servers: Servers, catalogs: bool) -> None:
     await migrations.apply(servers.database_url)
     if catalogs:
-        async with open_store(servers.database_url) as store:
-            async with projecting(servers.database_url, store):
-                for source, drafts in _bundled():
-                    _tell(source, await _take_in(store, source, drafts))
+        async with (
+            open_store(servers.database_url) as store,
+            projecting(servers.database_url, store),
+        ):
+            for source, drafts in _bundled():
+                _tell(source, await _take_in(store, source, drafts))
 
 
 def _bundled() -> Iterator[tuple[str, list[Draft]]]:
@@ -116,9 +118,11 @@ def project() -> None:
     with _servers(_settings()) as servers:
 
         async def run() -> None:
-            async with open_store(servers.database_url) as store:
-                async with projecting(servers.database_url, store):
-                    await asyncio.Event().wait()
+            async with (
+                open_store(servers.database_url) as store,
+                projecting(servers.database_url, store),
+            ):
+                await asyncio.Event().wait()
 
         _run(run())
 
@@ -303,7 +307,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         _fail(f"The database went away: {reason or type(reason).__name__}", code=UNREACHABLE)
 
 
-def _fail(message: str, code: int = PARTLY) -> Any:
+def _fail(message: str, code: int = PARTLY) -> NoReturn:
     stderr.print(message, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(code)
 

@@ -58,6 +58,8 @@ class WrongVersion(ServersError):
 
 @dataclass(frozen=True)
 class Servers:
+    """Where the servers are."""
+
     database_url: str  # for libpq and asyncpg; its database is there, and empty at first
     redis_url: str  # for redis.from_url
 
@@ -256,7 +258,7 @@ def _socket_folder(folder: Path) -> Path:
     """An empty folder of ours, its path fit for a socket, a URL and PostgreSQL's lists."""
     sockets = folder / "run"
     if not re.fullmatch(r"[\w./-]{1,80}", str(sockets), re.ASCII):  # a socket's path ends at 104
-        sockets = Path("/tmp", f"matchgraph-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")
+        sockets = Path("/tmp", f"matchgraph-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")  # noqa: S108
     with suppress(FileExistsError):
         sockets.mkdir(mode=0o700)
     found = sockets.lstat()

@@ -32,9 +32,7 @@ async def register(
         await free(store, slug)
         return [artifact]
 
-    return await change(
-        store, request, "register", (slug, kind, facts, provenance), decide
-    )
+    return await change(store, request, "register", (slug, kind, facts, provenance), decide)
 
 
 async def describe(
@@ -42,7 +40,11 @@ async def describe(
 ) -> int:
     """Raises: UnknownArtifact, and what Artifact.describe refuses."""
     return await _ask(
-        store, request, "describe", slug, (facts, provenance),
+        store,
+        request,
+        "describe",
+        slug,
+        (facts, provenance),
         lambda artifact: artifact.describe(facts, provenance),
     )
 
@@ -112,12 +114,14 @@ async def remove_alias(store: Store, request: Request, alias: str) -> int:
     return await change(store, request, "remove_alias", (alias,), decide)
 
 
-async def add_capability(
-    store: Store, request: Request, slug: str, capability: Capability
-) -> int:
+async def add_capability(store: Store, request: Request, slug: str, capability: Capability) -> int:
     """Raises: UnknownArtifact, and what Artifact.add_capability refuses."""
     return await _ask(
-        store, request, "add_capability", slug, (capability,),
+        store,
+        request,
+        "add_capability",
+        slug,
+        (capability,),
         lambda artifact: artifact.add_capability(capability),
     )
 
@@ -127,7 +131,11 @@ async def revise_capability(
 ) -> int:
     """Raises: UnknownArtifact, and what Artifact.revise_capability refuses."""
     return await _ask(
-        store, request, "revise_capability", slug, (capability,),
+        store,
+        request,
+        "revise_capability",
+        slug,
+        (capability,),
         lambda artifact: artifact.revise_capability(capability),
     )
 
@@ -135,7 +143,11 @@ async def revise_capability(
 async def retire_capability(store: Store, request: Request, slug: str, key: str) -> int:
     """Raises: UnknownArtifact, UnknownCapability, RetiredArtifact, MergedArtifact."""
     return await _ask(
-        store, request, "retire_capability", slug, (key,),
+        store,
+        request,
+        "retire_capability",
+        slug,
+        (key,),
         lambda artifact: artifact.retire_capability(key),
     )
 
@@ -143,7 +155,11 @@ async def retire_capability(store: Store, request: Request, slug: str, key: str)
 async def observe_price(store: Store, request: Request, slug: str, price: Price) -> int:
     """Raises: UnknownArtifact, and what Artifact.observe_price refuses."""
     return await _ask(
-        store, request, "observe_price", slug, (price,),
+        store,
+        request,
+        "observe_price",
+        slug,
+        (price,),
         lambda artifact: artifact.observe_price(price),
     )
 
@@ -153,7 +169,11 @@ async def withdraw_price(
 ) -> int:
     """Raises: UnknownArtifact, and what Artifact.withdraw_price refuses."""
     return await _ask(
-        store, request, "withdraw_price", slug, (line, observed_at),
+        store,
+        request,
+        "withdraw_price",
+        slug,
+        (line, observed_at),
         lambda artifact: artifact.withdraw_price(line, observed_at),
     )
 
@@ -161,7 +181,11 @@ async def withdraw_price(
 async def observe_signal(store: Store, request: Request, slug: str, signal: Signal) -> int:
     """Raises: UnknownArtifact, and what Artifact.observe_signal refuses."""
     return await _ask(
-        store, request, "observe_signal", slug, (signal,),
+        store,
+        request,
+        "observe_signal",
+        slug,
+        (signal,),
         lambda artifact: artifact.observe_signal(signal),
     )
 

@@ -152,9 +152,7 @@ async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
     return known
 
 
-def _decide(
-    draft: Draft, known: dict[UUID, Aggregate]
-) -> tuple[Refusal | None, list[Aggregate]]:
+def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> tuple[Refusal | None, list[Aggregate]]:
     """The aggregates with what the draft adds to them pending, or why nothing of it is taken."""
     try:
         text.slug(draft.slug)
@@ -212,17 +210,20 @@ def _take_in_prices(artifact: Artifact, draft: Draft) -> None:
         for price in prices:
             if draft.whole_price_list and known and price.observed_at <= known.observed_at:
                 continue
-            if known and price.checked(artifact.now).asks_the_same_as(known):
-                if price.observed_at < known.observed_at + CONFIRM_AFTER:
-                    continue
+            if (
+                known
+                and price.checked(artifact.now).asks_the_same_as(known)
+                and price.observed_at < known.observed_at + CONFIRM_AFTER
+            ):
+                continue
             artifact.observe_price(price)
             known = artifact.prices[line]
     if draft.whole_price_list:
         at = draft.provenance.observed_at
         for line, price in tuple(artifact.prices.items()):
-            if line.source == draft.provenance.source and line not in series:
-                if price.observed_at <= at:
-                    artifact.withdraw_price(line, at)
+            gone = line.source == draft.provenance.source and line not in series
+            if gone and price.observed_at <= at:
+                artifact.withdraw_price(line, at)
 
 
 def _outcome(

@@ -14,13 +14,13 @@ from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEvent, event
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import (
-    MergedArtifact,
-    RetiredArtifact,
     BadMergeTarget,
     BadNumber,
     CapabilityExists,
+    MergedArtifact,
     NotMerged,
     NotRetired,
+    RetiredArtifact,
     StaleObservation,
     UnknownAlias,
     UnknownCapability,

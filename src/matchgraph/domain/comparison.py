@@ -96,9 +96,7 @@ def _plain(name: RowName, values: Sequence[str | None]) -> Row:
     return Row(name, tuple(values), Favour.UNKNOWN if unknown else Favour.NEITHER)
 
 
-def _best(
-    name: RowName, values: Sequence[T | None], merit: Callable[[T], float | None]
-) -> Row:
+def _best(name: RowName, values: Sequence[T | None], merit: Callable[[T], float | None]) -> Row:
     """A row in which the highest merit wins, if it is one artifact's alone."""
     merits = [None if value is None else merit(value) for value in values]
     shown = tuple(None if value is None else _shown(value) for value in values)
@@ -116,9 +114,7 @@ def _prices(prices: Sequence[Price | None]) -> Row:
     return _judged(RowName.STARTING_PRICE, shown, merits)
 
 
-def _judged(
-    name: RowName, shown: tuple[str | None, ...], merits: Sequence[float | None]
-) -> Row:
+def _judged(name: RowName, shown: tuple[str | None, ...], merits: Sequence[float | None]) -> Row:
     known = [merit for merit in merits if merit is not None]
     if len(known) < len(merits):
         return Row(name, shown, Favour.UNKNOWN)

@@ -185,7 +185,7 @@ class PriceSentinel(Refusal):
     def message(self) -> str:
         return (
             f"{self.amount} is no price: an amount is a finite decimal from 0 to below 10^9 with "
-            "at most 18 decimal places. Say `unknown`, `free` or nothing at all where that is meant."
+            "at most 18 decimal places. Say `unknown`, `free` or nothing where that is meant."
         )
 
 

@@ -54,9 +54,7 @@ def starting_price(prices: Collection[Price]) -> Price | None:
     where there is one. Zero beside other amounts (a cache that costs nothing, say) is no price to
     begin with. None when there is no price, or none with an amount.
     """
-    given = [
-        price for price in prices if price.pricing in (Pricing.FREE, Pricing.OPEN_SOURCE)
-    ]
+    given = [price for price in prices if price.pricing in (Pricing.FREE, Pricing.OPEN_SOURCE)]
     if given:
         return min(given, key=lambda price: (GENEROSITY.index(price.pricing), _order(price)))
     asked = [price for price in prices if price.amount and price.per and price.currency]

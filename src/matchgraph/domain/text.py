@@ -21,7 +21,7 @@ def slug(text: str) -> str:
 
 
 def words(field: str, text: str, *, limit: int = SHORT) -> str:
-    """Returns the text without blanks around it. Raises: BadText when blank, long or unprintable."""
+    """Returns the text without blanks around it. Raises: BadText if blank, long, unprintable."""
     text = text.strip()
     if not text:
         raise BadText(field, "it is blank; leave it out instead")

@@ -18,9 +18,7 @@ from eventsourcing.persistence import StoredEvent
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Statement, connect
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 
-APPEND = (
-    "SELECT base, refused FROM event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-)
+APPEND = "SELECT base, refused FROM event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 # More in one transaction gains nothing and makes the first caller wait for the last.
 MOST_IN_GROUP = 2_000
 
@@ -164,9 +162,7 @@ class Appender:
         else:
             _succeed(group, base, frozenset(refused))
 
-    async def _connected(
-        self, group: list[_Append]
-    ) -> Statement:
+    async def _connected(self, group: list[_Append]) -> Statement:
         """The prepared append. Raises: one of LOST when the database stays away for longer than
         the most patient of the group waits."""
         if self._statement is not None and self._connection and not self._connection.is_closed():
@@ -198,7 +194,7 @@ class Appender:
             return
         assert self._connection is not None, "called while connected"
         await self._connection.execute("SET ROLE NONE")
-        while await self._connection.fetchval(
+        while await self._connection.fetchval(  # noqa: ASYNC110
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid = $1 AND backend_start = $2",
             *self._session,

@@ -8,7 +8,8 @@ decoded in one call, by programs in any language, and each reader names only the
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 from uuid import UUID
 
 import msgspec
@@ -53,7 +54,9 @@ def _events(aggregates: Iterable[type[Aggregate]]) -> dict[str, type[AggregateEv
         topic_of(event): event
         for aggregate in aggregates
         for event in vars(aggregate).values()
-        if isinstance(event, type) and issubclass(event, AggregateEvent) and event.__name__ != "Event"
+        if isinstance(event, type)
+        and issubclass(event, AggregateEvent)
+        and event.__name__ != "Event"
     }
 
 
@@ -73,10 +76,18 @@ CURRENT_TAGS = frozenset(tag_of(topic, version_of(event)) for topic, event in EV
 def _shape(event: type[AggregateEvent]) -> type[msgspec.Struct]:
     """The event's fields as a type that msgspec reads and writes."""
     hints = get_type_hints(event)
-    own = [(f.name, hints[f.name]) for f in fields(event) if f.name not in HEADER]
+    names = [f.name for f in fields(event) if f.name not in HEADER]
     return msgspec.defstruct(
         event.__name__,
-        [("id", UUID), *own],
+        [
+            ("id", UUID),
+            # What may be None is left out when it is.
+            *(
+                (n, hints[n], None) if NoneType in get_args(hints[n]) else (n, hints[n])
+                for n in names
+            ),
+        ],
+        kw_only=True,
         tag_field="type",
         tag=tag_of(topic_of(event), version_of(event)),
     )
@@ -118,7 +129,7 @@ def decode(
         raise UnknownTopic(topic) from None
     try:
         struct = _decoder(cls).decode(state)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         struct = _upcast(cls, state)
     values = {name: getattr(struct, name) for name in struct.__struct_fields__[1:]}
     # As the library's own mapper does it: the event was checked when it was decided.
@@ -147,7 +158,9 @@ def current(
             continue
         if topic not in events:
             raise UnknownTopic(tag)
-        found.append(_encoder.encode(_without_none(msgspec.to_builtins(_upcast(events[topic], state)))))
+        found.append(
+            _encoder.encode(_without_none(msgspec.to_builtins(_upcast(events[topic], state))))
+        )
     return found
 
 

@@ -45,9 +45,7 @@ def _settings(purpose: str, extra: dict[str, str]) -> dict[str, str]:
 
 async def connect(url: str, purpose: str, *, timeout: float = 5, **settings: str) -> Connection:
     """One connection with the application's rights. Raises: one of LOST, asyncpg.PostgresError."""
-    return await asyncpg.connect(
-        url, timeout=timeout, server_settings=_settings(purpose, settings)
-    )
+    return await asyncpg.connect(url, timeout=timeout, server_settings=_settings(purpose, settings))
 
 
 async def open_pool(

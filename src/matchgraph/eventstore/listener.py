@@ -6,7 +6,7 @@ A notification carries nothing but "look again", so a lost one costs no more tha
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
@@ -87,8 +87,6 @@ class Wakes:
     async def wait(self, timeout: float | None = None) -> None:
         """Returns after the next wake-up since the last wait, or after the safety poll."""
         seconds = self._poll if timeout is None else min(timeout, self._poll)
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._event.wait(), timeout=seconds)
-        except TimeoutError:
-            pass
         self._event.clear()

@@ -211,7 +211,10 @@ class Store:
 def stored(event: AggregateEvent) -> StoredEvent:
     """The event as it goes into the log."""
     return StoredEvent(
-        event.originator_id, event.originator_version, codec.topic_of(type(event)), codec.encode(event)
+        event.originator_id,
+        event.originator_version,
+        codec.topic_of(type(event)),
+        codec.encode(event),
     )
 
 
@@ -223,7 +226,9 @@ def fingerprint(command: str, *arguments: object) -> bytes:
 
 
 @asynccontextmanager
-async def open_store(url: str, *, pool_size: int = 10, patience: float = 10) -> AsyncIterator[Store]:
+async def open_store(
+    url: str, *, pool_size: int = 10, patience: float = 10
+) -> AsyncIterator[Store]:
     """The event store of that database. Raises: one of `connection.LOST` when it is away."""
     pool = await open_pool(url, "store", size=pool_size, statement_timeout=60)
     try:
@@ -234,5 +239,3 @@ async def open_store(url: str, *, pool_size: int = 10, patience: float = 10) -> 
             yield Store(pool, appender, listener)
     finally:
         await pool.close()
-
-

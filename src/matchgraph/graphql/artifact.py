@@ -10,64 +10,30 @@ import strawberry
 from strawberry import relay
 
 from matchgraph.domain import comparison, pricing
-from matchgraph.domain.artifact import Kind, Status
 from matchgraph.domain.capability import Capability as CapabilityValue
-from matchgraph.domain.capability import DataType
 from matchgraph.domain.price import Price as PriceValue
-from matchgraph.domain.price import Pricing, Unit
-from matchgraph.domain.provenance import Method
 from matchgraph.domain.provenance import Provenance as ProvenanceValue
 from matchgraph.domain.signal import Signal as SignalValue
-from matchgraph.domain.signal import SignalName
 from matchgraph.graphql.context import Info
+from matchgraph.graphql.enums import (
+    DataType,
+    Kind,
+    Method,
+    Order,
+    Pricing,
+    SignalName,
+    Status,
+    Unit,
+)
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several, text
 from matchgraph.queries import artifact as queries
-from matchgraph.queries.artifact import Filter, Listing, Order
+from matchgraph.queries.artifact import Filter, Listing
 from matchgraph.queries.capability import Offered
 from matchgraph.queries.page import MOST, Page
 from matchgraph.queries.price import Observation
 
-ArtifactKind = strawberry.enum(
-    Kind, name="ArtifactKind", description="What sort of thing an artifact is."
-)
-ArtifactStatus = strawberry.enum(
-    Status, name="ArtifactStatus", description="Whether an artifact is on offer."
-)
-ContentType = strawberry.enum(
-    DataType, name="DataType", description="What goes into a capability or comes out of it."
-)
-PricingModel = strawberry.enum(
-    Pricing,
-    name="PricingModel",
-    description=(
-        "How a provider charges. FREE, UNKNOWN and a PAID amount of 0 are three different "
-        "things; an artifact without any price is a fourth: nobody said."
-    ),
-)
-PriceUnit = strawberry.enum(
-    Unit, name="PriceUnit", description="What an amount is asked for, always one of it."
-)
-ProvenanceMethod = strawberry.enum(
-    Method,
-    name="ProvenanceMethod",
-    description=(
-        "How a claim came to be: inferred from others, observed in data, or declared by its "
-        "maker or a curator. A weaker claim never replaces a stronger one."
-    ),
-)
-SignalKind = strawberry.enum(
-    SignalName,
-    name="SignalName",
-    description="What was counted, or (from LICENCE on) checked: 1 it holds, 0 it does not.",
-)
-ArtifactOrder = strawberry.enum(
-    Order, name="ArtifactOrder", description="How a list of artifacts is ordered; ties by slug."
-)
-
 First = Annotated[int, strawberry.argument(description=f"How many at most, 1 to {MOST}.")]
-After = Annotated[
-    str | None, strawberry.argument(description="Only what comes after this cursor.")
-]
+After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
 N = TypeVar("N")
 
 
@@ -99,7 +65,7 @@ def page_info(page: Page[object], after: str | None) -> relay.PageInfo:
 
 @strawberry.type(description="Where a claim comes from.")
 class Provenance:
-    method: ProvenanceMethod = strawberry.field(description="How it came to be.")
+    method: Method = strawberry.field(description="How it came to be.")
     source: str = strawberry.field(description="Who says so, or where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
 
@@ -125,10 +91,8 @@ class Capability(relay.Node):
     best_for: list[str] = strawberry.field(description="Where it is at its best.")
     limitations: list[str] = strawberry.field(description="What it cannot do, or not well.")
     requires: list[str] = strawberry.field(description="What it needs to work.")
-    input_types: list[ContentType] = strawberry.field(description="What goes in; empty: not said.")
-    output_types: list[ContentType] = strawberry.field(
-        description="What comes out; empty: not said."
-    )
+    input_types: list[DataType] = strawberry.field(description="What goes in; empty: not said.")
+    output_types: list[DataType] = strawberry.field(description="What comes out; empty: not said.")
     tags: list[str] = strawberry.field(description="Free keywords.")
     provenance: Provenance = strawberry.field(description="Who claims it.")
 
@@ -154,9 +118,7 @@ class Capability(relay.Node):
         )
 
     @classmethod
-    async def resolve_nodes(
-        cls, *, info: Info, node_ids: Sequence[str], required: bool = False
-    ) -> "list[Capability | None]":
+    async def by_node_ids(cls, info: Info, node_ids: Sequence[str]) -> "list[Capability | None]":
         """The capabilities by `artifact id/key`; None where there is none."""
         asked = [_capability_key(node_id) for node_id in node_ids]
         found = await asyncio.gather(*map(info.context.loaders.capability.load, asked))
@@ -180,10 +142,10 @@ def _uuid(said: str) -> UUID:
 @strawberry.type(description="What one provider asks for one unit, as one source showed it.")
 class Price:
     provider: str = strawberry.field(description="Who asks it.")
-    pricing: PricingModel = strawberry.field(description="How the provider charges.")
+    pricing: Pricing = strawberry.field(description="How the provider charges.")
     amount: Amount | None = strawberry.field(description="The exact amount for one unit, if any.")
     currency: str | None = strawberry.field(description="ISO 4217 code of the amount.")
-    per: PriceUnit | None = strawberry.field(description="The unit that the amount is for.")
+    per: Unit | None = strawberry.field(description="The unit that the amount is for.")
     tier: str | None = strawberry.field(description="The plan or condition it is for, if any.")
     source: str = strawberry.field(description="Where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
@@ -227,7 +189,7 @@ class Price:
 @strawberry.type(description="A price as it was seen at one moment, or seen to be gone.")
 class PriceObservation:
     provider: str = strawberry.field(description="Who asks it.")
-    per: PriceUnit | None = strawberry.field(description="The unit that the amount is for.")
+    per: Unit | None = strawberry.field(description="The unit that the amount is for.")
     tier: str | None = strawberry.field(description="The plan or condition it is for, if any.")
     source: str = strawberry.field(description="Where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
@@ -250,10 +212,10 @@ class PriceObservation:
 
 @strawberry.type(description="An observed number about an artifact.")
 class Signal:
-    name: SignalKind = strawberry.field(description="What was counted or checked.")
+    name: SignalName = strawberry.field(description="What was counted or checked.")
     value: Amount = strawberry.field(description="The number.")
     source: str = strawberry.field(description="Where it was seen.")
-    method: ProvenanceMethod = strawberry.field(description="How it came to be.")
+    method: Method = strawberry.field(description="How it came to be.")
     observed_at: datetime = strawberry.field(description="When it was so.")
 
     @classmethod
@@ -272,8 +234,8 @@ class Signal:
 class Artifact(relay.Node):
     id: relay.NodeID[UUID]
     slug: str = strawberry.field(description="Its address in the catalog.")
-    kind: ArtifactKind = strawberry.field(description="What sort of thing it is.")
-    status: ArtifactStatus = strawberry.field(description="Whether it is on offer.")
+    kind: Kind = strawberry.field(description="What sort of thing it is.")
+    status: Status = strawberry.field(description="Whether it is on offer.")
     name: str = strawberry.field(description="Its name for a person.")
     description: str | None = strawberry.field(description="What it is.")
     vendor: str | None = strawberry.field(description="Who makes it.")
@@ -298,8 +260,8 @@ class Artifact(relay.Node):
     output_tokens: Count | None = strawberry.field(
         description="How many tokens it can put out at once."
     )
-    input_types: list[ContentType] | None = strawberry.field(description="What it takes in.")
-    output_types: list[ContentType] | None = strawberry.field(description="What it puts out.")
+    input_types: list[DataType] | None = strawberry.field(description="What it takes in.")
+    output_types: list[DataType] | None = strawberry.field(description="What it puts out.")
     provenance: Provenance = strawberry.field(description="Where its newest facts come from.")
     registered_at: datetime = strawberry.field(description="When it entered the catalog.")
     changed_at: datetime = strawberry.field(description="When its facts last changed.")
@@ -331,7 +293,7 @@ class Artifact(relay.Node):
     @strawberry.field(
         description="The most generous pricing model among its prices; null: nobody said."
     )
-    async def pricing(self, info: Info) -> PricingModel | None:
+    async def pricing(self, info: Info) -> Pricing | None:
         return pricing.pricing_of(await info.context.loaders.prices.load(self.artifact_id))
 
     @strawberry.field(
@@ -389,9 +351,7 @@ class Artifact(relay.Node):
         )
 
     @classmethod
-    async def resolve_nodes(
-        cls, *, info: Info, node_ids: Sequence[str], required: bool = False
-    ) -> "list[Artifact | None]":
+    async def by_node_ids(cls, info: Info, node_ids: Sequence[str]) -> "list[Artifact | None]":
         """The artifacts by id; None where there is none."""
         ids = [_uuid(str(node_id)) for node_id in node_ids]
         found = await asyncio.gather(*map(info.context.loaders.by_id.load, ids))
@@ -409,8 +369,8 @@ class ArtifactConnection(Connection[Artifact]):
 
 @strawberry.input(description="Which artifacts are meant; what is left out does not matter.")
 class ArtifactFilter:
-    kinds: list[ArtifactKind] | None = strawberry.field(default=None, description="Of any of these.")
-    statuses: list[ArtifactStatus] | None = strawberry.field(
+    kinds: list[Kind] | None = strawberry.field(default=None, description="Of any of these.")
+    statuses: list[Status] | None = strawberry.field(
         default=None, description="In any of these; ACTIVE alone if left out."
     )
     vendors: list[str] | None = strawberry.field(default=None, description="Made by any of these.")
@@ -422,7 +382,7 @@ class ArtifactFilter:
     self_hostable: bool | None = strawberry.field(
         default=None, description="Known to be self-hostable, or known not to."
     )
-    pricing: list[PricingModel] | None = strawberry.field(
+    pricing: list[Pricing] | None = strawberry.field(
         default=None, description="With a price of any of these models."
     )
     providers: list[str] | None = strawberry.field(
@@ -431,10 +391,10 @@ class ArtifactFilter:
     capabilities: list[str] | None = strawberry.field(
         default=None, description="With every one of these capabilities, by key."
     )
-    input_types: list[ContentType] | None = strawberry.field(
+    input_types: list[DataType] | None = strawberry.field(
         default=None, description="Taking in every one of these."
     )
-    output_types: list[ContentType] | None = strawberry.field(
+    output_types: list[DataType] | None = strawberry.field(
         default=None, description="Putting out every one of these."
     )
     min_context_tokens: Count | None = strawberry.field(
@@ -499,7 +459,7 @@ class ArtifactQuery:
             ArtifactFilter | None, strawberry.argument(description="Active ones if left out.")
         ] = None,
         order_by: Annotated[
-            ArtifactOrder, strawberry.argument(description="The order they come in.")
+            Order, strawberry.argument(description="The order they come in.")
         ] = Order.SLUG,
         first: First = 20,
         after: After = None,

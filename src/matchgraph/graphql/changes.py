@@ -12,9 +12,11 @@ from matchgraph.commands import artifact as commands
 from matchgraph.commands import catalog
 from matchgraph.domain.errors import Refusal as DomainRefusal
 from matchgraph.domain.price import Price as PriceValue
+from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql import refusals as r
-from matchgraph.graphql.artifact import Artifact, ArtifactKind
+from matchgraph.graphql.artifact import Artifact
 from matchgraph.graphql.context import Info
+from matchgraph.graphql.enums import Kind, Taken
 from matchgraph.graphql.inputs import (
     ArtifactInput,
     CapabilityInput,
@@ -30,9 +32,6 @@ from matchgraph.queries.artifact import by_slugs
 
 MOST_IN_IMPORT = 250
 
-ImportOutcome = strawberry.enum(
-    catalog.Taken, name="ImportOutcome", description="What became of one artifact of an import."
-)
 
 Slug = Annotated[str, strawberry.argument(description="Its slug or an alias of it.")]
 Key = Annotated[
@@ -134,7 +133,7 @@ class SignalObserved(Change):
 @strawberry.type(description="What became of one artifact of an import.")
 class ImportedArtifact:
     slug: str = strawberry.field(description="The slug that was given.")
-    outcome: ImportOutcome = strawberry.field(description="What became of it.")
+    outcome: Taken = strawberry.field(description="What became of it.")
     events: int = strawberry.field(description="How many events were recorded.")
     refusal: Refusal | None = strawberry.field(
         description="Why nothing of it was taken in, if it was refused."
@@ -297,7 +296,7 @@ class ArtifactMutation:
         self,
         info: Info,
         slug: Annotated[str, strawberry.argument(description="Its address, for ever.")],
-        kind: Annotated[ArtifactKind, strawberry.argument(description="What it is.")],
+        kind: Annotated[Kind, strawberry.argument(description="What it is.")],
         facts: Annotated[FactsInput, strawberry.argument(description="`name` at least.")],
         provenance: Annotated[ProvenanceInput, strawberry.argument(description="Who says so.")],
         idempotency_key: Key = None,
@@ -505,7 +504,7 @@ def _shown(refusal: DomainRefusal | None) -> Refusal | None:
     return None if refusal is None else show(refusal)
 
 
-def _by(info: Info, idempotency_key: str | None) -> tuple[commands.Store, commands.Request]:
+def _by(info: Info, idempotency_key: str | None) -> tuple[Store, Request]:
     """Who asks, in the order in which commands take it."""
     if idempotency_key is not None:
         text("idempotencyKey", idempotency_key, limit=200)

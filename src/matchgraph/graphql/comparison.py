@@ -6,33 +6,22 @@ from typing import Annotated
 import strawberry
 
 from matchgraph.domain import comparison
-from matchgraph.domain.comparison import Contender, Favour, RowName
+from matchgraph.domain.comparison import Contender
 from matchgraph.graphql.artifact import Artifact
 from matchgraph.graphql.context import Info
+from matchgraph.graphql.enums import Favour, RowName
 from matchgraph.graphql.scalars import BadInput, Position, several
-
-ComparisonRowName = strawberry.enum(
-    RowName, name="ComparisonRowName", description="What a row of a comparison is about."
-)
-FavourOutcome = strawberry.enum(
-    Favour,
-    name="FavourOutcome",
-    description=(
-        "Whom a row speaks for: one ARTIFACT, NEITHER, or nobody because a value is UNKNOWN or "
-        "the values are NOT_COMPARABLE."
-    ),
-)
 
 
 @strawberry.type(description="Whom a row of a comparison speaks for.")
 class RowFavour:
-    outcome: FavourOutcome = strawberry.field(description="Whether it favours anybody.")
+    outcome: Favour = strawberry.field(description="Whether it favours anybody.")
     slug: str | None = strawberry.field(description="The slug of the artifact it favours, if any.")
 
 
 @strawberry.type(description="One line of the header table.")
 class ComparisonRow:
-    name: ComparisonRowName = strawberry.field(description="What it is about.")
+    name: RowName = strawberry.field(description="What it is about.")
     values: list[str | None] = strawberry.field(
         description="A value for each artifact, in their order; null: nobody said."
     )
@@ -90,8 +79,8 @@ class ComparisonQuery:
         )
         rows = comparison.rows(
             [
-                Contender(kind=l.kind, facts=l.facts, prices=p, capability_count=c)
-                for l, p, c in zip(listings, prices, counts, strict=True)
+                Contender(kind=a.kind, facts=a.facts, prices=p, capability_count=c)
+                for a, p, c in zip(listings, prices, counts, strict=True)
             ]
         )
         return Comparison(

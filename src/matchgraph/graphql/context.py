@@ -53,4 +53,3 @@ class Context:
 
 
 Info = StrawberryInfo[Context, None]
-

@@ -50,7 +50,7 @@ def at_least(position: Position) -> None:
 class ReadYourWrites(SchemaExtension):
     """Waits for the position that the operation asks for with @atLeast."""
 
-    async def on_execute(self) -> AsyncIterator[None]:  # type: ignore[override]
+    async def on_execute(self) -> AsyncIterator[None]:
         """Waits, or answers with the error that says how far the read models are."""
         execution = self.execution_context
         directive = _directive(execution.graphql_document, execution.operation_name)
@@ -58,7 +58,7 @@ class ReadYourWrites(SchemaExtension):
             context: Context = execution.context
             try:
                 value = value_from_ast_untyped(
-                    directive.arguments[0].value, dict(execution.variables or {})
+                    (directive.arguments or ())[0].value, dict(execution.variables or {})
                 )
                 await context.see(_read_position(value))
             except (BadInput, Behind, InFuture, Unavailable) as reason:
@@ -86,7 +86,7 @@ def _directive(document: object, name: str | None) -> DirectiveNode | None:
 class OneView(SchemaExtension):
     """Ends the operation's view of the read models when it has been answered."""
 
-    async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]
+    async def on_operation(self) -> AsyncIterator[None]:
         """Gives the connection back whatever happens."""
         try:
             yield
@@ -101,7 +101,7 @@ class ErrorCodes(SchemaExtension):
         """Replaces the errors of the result."""
         yield
         result = self.execution_context.result
-        if result is not None and getattr(result, "errors", None):
+        if result is not None and result.errors:
             result.errors = [self.presentable(error) for error in result.errors]
 
     def presentable(self, error: GraphQLError) -> GraphQLError:
@@ -128,6 +128,4 @@ class ErrorCodes(SchemaExtension):
 
 
 def _shown(error: GraphQLError, message: str, extensions: dict[str, object]) -> GraphQLError:
-    return GraphQLError(
-        message, nodes=error.nodes, path=error.path, extensions=extensions
-    )
+    return GraphQLError(message, nodes=error.nodes, path=error.path, extensions=extensions)

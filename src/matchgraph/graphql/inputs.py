@@ -8,16 +8,9 @@ from matchgraph.domain.artifact import Facts
 from matchgraph.domain.capability import Capability
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.price import Price, PriceLine
-from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.provenance import Provenance
 from matchgraph.domain.signal import Signal
-from matchgraph.graphql.artifact import (
-    ArtifactKind,
-    ContentType,
-    PriceUnit,
-    PricingModel,
-    ProvenanceMethod,
-    SignalKind,
-)
+from matchgraph.graphql.enums import DataType, Kind, Method, Pricing, SignalName, Unit
 from matchgraph.graphql.scalars import Amount, BadInput, Count
 
 
@@ -31,7 +24,7 @@ def _moment(field: str, value: datetime) -> datetime:
 class ProvenanceInput:
     source: str = strawberry.field(description="Who says so, or where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
-    method: ProvenanceMethod = strawberry.field(
+    method: Method = strawberry.field(
         default=Method.DECLARED, description="How the claim came to be."
     )
 
@@ -70,10 +63,10 @@ class FactsInput:
     output_tokens: Count | None = strawberry.field(
         default=None, description="How many tokens it can put out at once."
     )
-    input_types: list[ContentType] | None = strawberry.field(
+    input_types: list[DataType] | None = strawberry.field(
         default=None, description="What it takes in."
     )
-    output_types: list[ContentType] | None = strawberry.field(
+    output_types: list[DataType] | None = strawberry.field(
         default=None, description="What it puts out."
     )
 
@@ -118,10 +111,10 @@ class CapabilityInput:
     requires: list[str] = strawberry.field(
         default_factory=list, description="What it needs to work."
     )
-    input_types: list[ContentType] = strawberry.field(
+    input_types: list[DataType] = strawberry.field(
         default_factory=list, description="What goes in."
     )
-    output_types: list[ContentType] = strawberry.field(
+    output_types: list[DataType] = strawberry.field(
         default_factory=list, description="What comes out."
     )
     tags: list[str] = strawberry.field(default_factory=list, description="Free keywords.")
@@ -154,14 +147,14 @@ class CapabilityInput:
 @strawberry.input(description="What one provider asks for one unit, as one source showed it.")
 class PriceInput:
     provider: str = strawberry.field(description="Who asks it, spelled like a slug.")
-    pricing: PricingModel = strawberry.field(description="How the provider charges.")
+    pricing: Pricing = strawberry.field(description="How the provider charges.")
     source: str = strawberry.field(description="Where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
     amount: Amount | None = strawberry.field(
         default=None, description="For one unit; with PAID always, with FREEMIUM where known."
     )
     currency: str | None = strawberry.field(default=None, description="ISO 4217 code.")
-    per: PriceUnit | None = strawberry.field(default=None, description="The unit.")
+    per: Unit | None = strawberry.field(default=None, description="The unit.")
     tier: str | None = strawberry.field(default=None, description="The plan or condition.")
 
     def to_domain(self) -> Price:
@@ -182,7 +175,7 @@ class PriceInput:
 class PriceLineInput:
     provider: str = strawberry.field(description="Who asked it.")
     source: str = strawberry.field(description="Where it was seen.")
-    per: PriceUnit | None = strawberry.field(default=None, description="The unit.")
+    per: Unit | None = strawberry.field(default=None, description="The unit.")
     tier: str | None = strawberry.field(default=None, description="The plan or condition.")
 
     def to_domain(self) -> PriceLine:
@@ -192,13 +185,11 @@ class PriceLineInput:
 
 @strawberry.input(description="An observed number about an artifact.")
 class SignalInput:
-    name: SignalKind = strawberry.field(description="What was counted or checked.")
+    name: SignalName = strawberry.field(description="What was counted or checked.")
     value: Amount = strawberry.field(description="The number.")
     source: str = strawberry.field(description="Where it was seen.")
     observed_at: datetime = strawberry.field(description="When it was so.")
-    method: ProvenanceMethod = strawberry.field(
-        default=Method.OBSERVED, description="How it came to be."
-    )
+    method: Method = strawberry.field(default=Method.OBSERVED, description="How it came to be.")
 
     def to_domain(self) -> Signal:
         """Raises: BadInput."""
@@ -219,7 +210,7 @@ class SignalInput:
 )
 class ArtifactInput:
     slug: str = strawberry.field(description="Its address in the catalog.")
-    kind: ArtifactKind = strawberry.field(description="What sort of thing it is.")
+    kind: Kind = strawberry.field(description="What sort of thing it is.")
     facts: FactsInput = strawberry.field(description="What is said of it as a whole.")
     provenance: ProvenanceInput = strawberry.field(description="Who says all this.")
     aliases: list[str] = strawberry.field(

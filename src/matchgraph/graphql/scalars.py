@@ -5,6 +5,7 @@ from typing import NewType
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.types.scalar import ScalarDefinition
 
 from matchgraph.domain.text import UNPRINTABLE
 
@@ -24,7 +25,7 @@ class BadInput(GraphQLError):
 
 def _read_position(value: object) -> Position:
     if not isinstance(value, str) or not (value.isascii() and value.isdigit()):
-        raise BadInput(f"{value!r} is not a Position: a string of digits, such as \"42\".")
+        raise BadInput(f'{value!r} is not a Position: a string of digits, such as "42".')
     if len(value) > 19 or int(value) > MOST_POSITION:
         raise BadInput("That Position is beyond any that there can be.")
     return Position(int(value))
@@ -32,13 +33,13 @@ def _read_position(value: object) -> Position:
 
 def _read_decimal(value: object) -> Amount:
     if isinstance(value, float):
-        raise BadInput("A float is not exact: write the Decimal as a string, such as \"0.25\".")
+        raise BadInput('A float is not exact: write the Decimal as a string, such as "0.25".')
     try:
         if isinstance(value, (str, int)) and not isinstance(value, bool) and len(str(value)) <= 60:
             return Amount(Decimal(value))
     except (InvalidOperation, ValueError):
         pass
-    raise BadInput(f"{str(value)[:60]!r} is not a Decimal, such as \"0.25\".")
+    raise BadInput(f'{str(value)[:60]!r} is not a Decimal, such as "0.25".')
 
 
 def _read_count(value: object) -> Count:
@@ -47,11 +48,11 @@ def _read_count(value: object) -> Count:
     return Count(value)
 
 
-SCALARS = {
+SCALARS: dict[object, ScalarDefinition] = {
     Position: strawberry.scalar(
         name="Position",
         description=(
-            "An event's place in the one order of all events: \"1\", \"2\", \"3\" and so on, "
+            'An event\'s place in the one order of all events: "1", "2", "3" and so on, '
             "without gaps. A string, because a GraphQL Int ends at 31 bits."
         ),
         serialize=str,
@@ -59,9 +60,7 @@ SCALARS = {
     ),
     Amount: strawberry.scalar(
         name="Decimal",
-        description=(
-            "An exact decimal number as a string without exponent, such as \"0.00000025\"."
-        ),
+        description=('An exact decimal number as a string without exponent, such as "0.00000025".'),
         serialize=lambda value: format(value, "f"),
         parse_value=_read_decimal,
     ),

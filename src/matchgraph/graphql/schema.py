@@ -4,6 +4,7 @@ import logging
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 from strawberry import relay
 from strawberry.extensions import MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
@@ -26,7 +27,7 @@ NODES: dict[str, type[Artifact] | type[Capability]] = {
 
 @strawberry.type(description="How far the log and the read models have come.")
 class Positions:
-    head: Position = strawberry.field(description="The newest event, \"0\" while there is none.")
+    head: Position = strawberry.field(description='The newest event, "0" while there is none.')
     reached: Position = strawberry.field(
         description="What every read model includes; queries answer as of this or later."
     )
@@ -45,7 +46,7 @@ class Query(ArtifactQuery, ComparisonQuery):
             kind = NODES[found.type_name]
         except (relay.GlobalIDValueError, KeyError, ValueError):
             raise BadInput("`id` is not an id that this schema gave out.") from None
-        (node,) = await kind.resolve_nodes(info=info, node_ids=[found.node_id])
+        (node,) = await kind.by_node_ids(info, [found.node_id])
         return node
 
     @strawberry.field(description="How far the log and the read models have come.")
@@ -63,7 +64,7 @@ class CatalogSchema(strawberry.Schema):
     """The schema; errors are logged by `ErrorCodes`, which knows which ones are ours."""
 
     def process_errors(
-        self, errors: list[object], execution_context: ExecutionContext | None = None  # type: ignore[override]
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
     ) -> None:
         """Leaves the client's own mistakes out of the log."""
         logging.getLogger(__name__).debug("%s errors answered", len(errors))

@@ -91,8 +91,10 @@ MILLION = Decimal(1_000_000)
 DUST = Decimal("1e-12")
 # Billed by the token although no text comes out (or goes in).
 TOKEN_BILLED = re.compile(r"^(?:gpt|chatgpt|gemini)-")
-# A price this many times the median of at least this many other providers is a slip of units.
+# A price this many times above or below the median of more than so many offers is a slip of units.
 OUTLIER, WITNESSES = 40, 2
+# Slips that nobody else's offer shows: $75 per million for a model that costs cents.
+SLIPS = frozenset({("helicone", "mistral-small")})
 
 TEXT, IMAGE, AUDIO, VIDEO, PDF, EMBEDDING = (
     DataType.TEXT,
@@ -256,8 +258,8 @@ def _offer(provider: str, id_: str, said: Mapping[str, Any], known: Identity) ->
         knowledge=said.get("knowledge"),
         context=int(said["limit"].get("context") or 0),
         output=int(said["limit"].get("output") or 0),
-        inputs=frozenset(DataType(kind) for kind in said["modalities"]["input"]),
-        outputs=frozenset(DataType(kind) for kind in said["modalities"]["output"]),
+        inputs=_kinds(said["modalities"]["input"]),
+        outputs=_kinds(said["modalities"]["output"]),
         open_weights=said["open_weights"],
         reasoning=said["reasoning"],
         tool_call=said["tool_call"],
@@ -266,6 +268,11 @@ def _offer(provider: str, id_: str, said: Mapping[str, Any], known: Identity) ->
         modes={name: mode["cost"] for name, mode in modes.items() if mode.get("cost")},
         identity=known,
     )
+
+
+def _kinds(said: Iterable[str]) -> frozenset[DataType]:
+    """The types among them that the catalog knows."""
+    return frozenset(kind for kind in DataType if kind.value in said)
 
 
 def _by_vendor(slug: str, offers: Sequence[Offer]) -> Mapping[str, list[Offer]]:
@@ -652,7 +659,7 @@ PARTLY = "Not offered by every provider of the model."
 
 def _capabilities(model: Model, facts: Facts, provenance: Provenance) -> Iterator[Capability]:
     takes = facts.input_types or ()
-    listed = _listed([WORDS[kind] for kind in takes])
+    listed = _listed([WORDS.get(kind, kind.value) for kind in takes])
     for key, says in _abilities(model).items():
         ability = ABILITIES[key]
         yield Capability(
@@ -764,26 +771,39 @@ def _asked(
 
     if not offer.cost:
         return left("absent: the offer names no price")
-    if any(not 0 <= offer.cost.get(key, 0) < SENTINEL for key in UNITS):
+    costs = _costs(offer)
+    if not all(_is_sound(cost) for _, cost in costs):
         return left("left out: negative or a sentinel")
     base = _amounts(offer.cost)
     if not any(base.values()):
         return [_costless(offer)]
     if not TOKEN_BILLED.search(model.slug) and not _by_token(model):
         return left("left out: not clear per what (no text in or no text out)")
-    if any(amount > OUTLIER * usual[unit] for unit, amount in base.items() if usual.get(unit)):
-        return left(f"left out: over {OUTLIER} times what the others ask")
-    costs: list[tuple[str | None, Mapping[str, Any]]] = [(None, offer.cost)]
-    costs += [(_context(tier), tier) for tier in offer.cost.get("tiers") or ()]
-    if len(costs) == 1 and "context_over_200k" in offer.cost:
-        costs.append((">200k context", offer.cost["context_over_200k"]))
-    costs += sorted(offer.modes.items())
+    if (offer.provider, offer.id) in SLIPS or any(
+        amount and not usual[unit] / OUTLIER <= amount <= usual[unit] * OUTLIER
+        for unit, amount in base.items()
+        if unit in usual
+    ):
+        return left(f"left out: a slip of units ({OUTLIER} times what others ask)")
     return [
         Line(Pricing.PAID, tier, unit, amount)
         for tier, cost in costs
         for unit, amount in _amounts(cost).items()
         if amount or not (unit is Unit.OUTPUT_TOKEN and _special(model.slug))
     ]
+
+
+def _costs(offer: Offer) -> list[tuple[str | None, Mapping[str, Any]]]:
+    """The price lists of an offer by tier: the usual one, for long contexts, and of its modes."""
+    cost = offer.cost or {}
+    steps = [(_context(step), step) for step in cost.get("tiers") or ()]
+    if not steps and "context_over_200k" in cost:
+        steps = [(">200k context", cost["context_over_200k"])]
+    return [(None, cost), *steps, *sorted(offer.modes.items())]
+
+
+def _is_sound(cost: Mapping[str, Any]) -> bool:
+    return all(0 <= cost[key] < SENTINEL for key in UNITS if cost.get(key) is not None)
 
 
 def _amounts(cost: Mapping[str, Any]) -> dict[Unit, Decimal]:
@@ -815,13 +835,18 @@ def _costless(offer: Offer) -> Line:
 
 
 def _usual(model: Model) -> Mapping[Unit, Decimal]:
-    """The median price per unit, where enough offers name one."""
+    """The median price of what goes in and comes out, where enough offers name one."""
     asked: defaultdict[Unit, list[Decimal]] = defaultdict(list)
     for offer in model.offers:
-        for unit, amount in _amounts(offer.cost or {}).items():
-            if amount:
-                asked[unit].append(amount)
-    return {unit: median(amounts) for unit, amounts in asked.items() if len(amounts) > WITNESSES}
+        if offer.cost and _is_sound(offer.cost):
+            for unit, amount in _amounts(offer.cost).items():
+                if amount:
+                    asked[unit].append(amount)
+    return {
+        unit: median(asked[unit])
+        for unit in (Unit.INPUT_TOKEN, Unit.OUTPUT_TOKEN)
+        if len(asked[unit]) > WITNESSES
+    }
 
 
 def _apart(

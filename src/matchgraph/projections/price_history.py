@@ -4,10 +4,11 @@ Read by queries/price.py.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from matchgraph.domain.price import Price, PriceLine
+from matchgraph.domain.price import Price, PriceLine, Pricing
 from matchgraph.eventstore.connection import Connection
 from matchgraph.projections.projection import Batch, Heard, Projection, insert
 
@@ -25,6 +26,7 @@ async def apply(db: Connection, batch: Batch) -> None:
     """Keeps every observation, and of each price the newest one unless it was withdrawn."""
     history: list[tuple[Any, ...]] = []
     newest: dict[tuple[UUID, PriceLine], tuple[Any, ...]] = {}
+    charge: tuple[Pricing | None, Decimal | None, str | None]
     for position, event in batch:
         match event:
             case Observed(id=id, price=price):

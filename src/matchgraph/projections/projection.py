@@ -77,7 +77,9 @@ class Projection:
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-async def insert(db: Connection, table: str, rows: Iterable[tuple[Any, ...]], *, then: str = "") -> None:
+async def insert(
+    db: Connection, table: str, rows: Iterable[tuple[Any, ...]], *, then: str = ""
+) -> None:
     """Inserts whole rows, their values in the order of the table's columns, in one statement."""
     rows = list(rows)
     if rows:

@@ -208,13 +208,11 @@ def _conditions(filter: Filter) -> tuple[list[str], list[object]]:
     add("l.open_weights = {}", filter.open_weights)
     add("l.self_hostable = {}", filter.self_hostable)
     add(
-        "EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id"
-        " AND p.pricing = ANY ({}))",
+        "EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id AND p.pricing = ANY ({}))",
         filter.pricing,
     )
     add(
-        "EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id"
-        " AND p.provider = ANY ({}))",
+        "EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id AND p.provider = ANY ({}))",
         filter.providers,
     )
     for key in filter.capabilities or ():

@@ -55,9 +55,7 @@ async def of_artifacts(
     ]
 
 
-async def by_keys(
-    snapshot: Snapshot, asked: Sequence[tuple[UUID, str]]
-) -> list[Offered | None]:
+async def by_keys(snapshot: Snapshot, asked: Sequence[tuple[UUID, str]]) -> list[Offered | None]:
     """The capabilities by artifact and key, retired ones not; None where there is none."""
     rows = await snapshot.fetch(
         f"SELECT {COLUMNS} FROM unnest($1::uuid[], $2::text[]) AS asked (id, key)"

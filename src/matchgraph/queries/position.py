@@ -1,6 +1,5 @@
 """Read your own writes: waits until the read models have come as far as the caller has seen."""
 
-import asyncio
 import time
 
 from matchgraph.eventstore.connection import LOST, Pool
@@ -57,7 +56,7 @@ async def positions(pool: Pool) -> tuple[int, int]:
             "SELECT (SELECT coalesce(min(position), 0) FROM projection_checkpoint) AS reached,"
             " (SELECT coalesce(max(position), 0) FROM event) AS head"
         )
-    except (*LOST, asyncio.TimeoutError) as reason:
+    except (TimeoutError, *LOST) as reason:
         raise Unavailable(f"the database is away: {reason}") from reason
     assert row is not None, "a query without FROM has one row"
     return int(row["reached"]), int(row["head"])

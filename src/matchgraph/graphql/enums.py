@@ -1,0 +1,70 @@
+"""The domain's enums as the schema names and describes them."""
+
+import strawberry
+
+from matchgraph.commands.catalog import Taken
+from matchgraph.domain.artifact import Kind, Status
+from matchgraph.domain.capability import DataType
+from matchgraph.domain.comparison import Favour, RowName
+from matchgraph.domain.price import Pricing, Unit
+from matchgraph.domain.provenance import Method
+from matchgraph.domain.signal import SignalName
+from matchgraph.queries.artifact import Order
+
+strawberry.enum(Kind, name="ArtifactKind", description="What sort of thing an artifact is.")
+strawberry.enum(Status, name="ArtifactStatus", description="Whether an artifact is on offer.")
+strawberry.enum(DataType, description="What goes into a capability or comes out of it.")
+strawberry.enum(
+    Pricing,
+    name="PricingModel",
+    description=(
+        "How a provider charges. FREE, UNKNOWN and a PAID amount of 0 are three different "
+        "things; an artifact without any price is a fourth: nobody said."
+    ),
+)
+strawberry.enum(
+    Unit, name="PriceUnit", description="What an amount is asked for, always one of it."
+)
+strawberry.enum(
+    Method,
+    name="ProvenanceMethod",
+    description=(
+        "How a claim came to be: inferred from others, observed in data, or declared by its "
+        "maker or a curator. A weaker claim never replaces a stronger one."
+    ),
+)
+strawberry.enum(
+    SignalName,
+    description="What was counted, or (from LICENCE on) checked: 1 it holds, 0 it does not.",
+)
+strawberry.enum(
+    Order, name="ArtifactOrder", description="How a list of artifacts is ordered; ties by slug."
+)
+strawberry.enum(
+    RowName, name="ComparisonRowName", description="What a row of a comparison is about."
+)
+strawberry.enum(
+    Favour,
+    name="FavourOutcome",
+    description=(
+        "Whom a row speaks for: one ARTIFACT, NEITHER, or nobody because a value is UNKNOWN or "
+        "the values are NOT_COMPARABLE."
+    ),
+)
+strawberry.enum(
+    Taken, name="ImportOutcome", description="What became of one artifact of an import."
+)
+
+__all__ = [
+    "DataType",
+    "Favour",
+    "Kind",
+    "Method",
+    "Order",
+    "Pricing",
+    "RowName",
+    "SignalName",
+    "Status",
+    "Taken",
+    "Unit",
+]

@@ -1,0 +1,1 @@
+"""Catalogs that others keep, and files that anybody writes, as drafts."""
