@@ -17,7 +17,7 @@ JUDGED = tuple(csv.DictReader((Path(__file__).parent / "identity_judged.csv").op
 EXAMPLES = (
     ("address", "fireworks-ai", "accounts/fireworks/models/deepseek-v3p2", "deepseek-v3.2"),
     ("address", "synthetic", "hf:zai-org/GLM-4.7", "glm-4.7"),
-    ("address", "cloudflare-ai-gateway", "workers-ai/@cf/meta/llama-guard-3-8b", "llama-guard-3-8b"),
+    ("address", "cloudflare-ai-gateway", "workers-ai/@cf/baai/bge-m3", "bge-m3"),
     ("address", "amazon-bedrock", "us.anthropic.claude-opus-4-7", "claude-opus-4.7"),
     ("address", "amazon-bedrock", "amazon.titan-embed-text-v2:0", "titan-embed-text-v2"),
     ("address", "gitlab", "duo-chat-haiku-4-5", "claude-haiku-4.5"),
