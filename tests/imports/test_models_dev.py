@@ -503,6 +503,8 @@ def test_stable_diffusion_makes_images_at_a_price_per_nobody_knows_what(
     assert keys(draft) == {"image-generation"}
     assert draft.facts.vendor == "Stability AI"
     assert draft.prices == ()
+    # The data says 1, which is no limit of a model that writes nothing.
+    assert real["stable-diffusion-3.5-large"].facts.output_tokens is None
 
 
 def test_a_snapshot_with_a_price_of_its_own_is_an_artifact(real: dict[str, Draft]) -> None:

@@ -312,6 +312,9 @@ def _draft(model: Model, observed_at: datetime, aliases: tuple[str, ...]) -> Dra
 def _facts(model: Model, today: date) -> Facts:
     first = model.by_maker or model.offers
     open_weights = _open_weights(model)
+    outputs = _outputs(model)
+    # Of what does not write text, the limits in the data are placeholders (1 token of output).
+    writes = DataType.TEXT in outputs if outputs else True
     return Facts(
         name=_name(model),
         vendor=model.vendor,
@@ -323,10 +326,14 @@ def _facts(model: Model, today: date) -> Facts:
         knowledge_cutoff=_known_until(model, today),
         context_tokens=_commonest(offer.context for offer in first if offer.context > 0)
         or _commonest(offer.context for offer in model.offers if offer.context > 0),
-        output_tokens=_commonest(offer.output for offer in first if offer.output > 0)
-        or _commonest(offer.output for offer in model.offers if offer.output > 0),
+        output_tokens=(
+            _commonest(offer.output for offer in first if offer.output > 0)
+            or _commonest(offer.output for offer in model.offers if offer.output > 0)
+        )
+        if writes
+        else None,
         input_types=_inputs(model),
-        output_types=_outputs(model),
+        output_types=outputs,
     )
 
 
