@@ -69,8 +69,8 @@ async def run(bench: Bench) -> None:
             async with bench.database(filled) as copy:
                 with library.catalog(copy) as application, library.view(copy) as view:
                     stored = [application.mapper.to_stored_event(event) for event in few]
-                    for start in range(0, len(stored), 1_000):
-                        application.recorder.insert_events(stored[start : start + 1_000])
+                    for start in range(0, len(stored), 250):
+                        application.recorder.insert_events(stored[start : start + 250])
                     return await asyncio.to_thread(_library, application, view, len(few))
 
         table.add(LIBRARY, "events", peer)

@@ -43,8 +43,8 @@ async def run(bench: Bench) -> None:
             )
         with library.catalog(library_url) as application:
             stored = [application.mapper.to_stored_event(event) for event in events]
-            for start in range(0, count, 1_000):
-                application.recorder.insert_events(stored[start : start + 1_000])
+            for start in range(0, count, 250):
+                application.recorder.insert_events(stored[start : start + 250])
             library_size = sum(len(row.state) for row in stored) // count
             del stored, rows, events, registrations, observed
             db = await connect(url, "bench")

@@ -4,6 +4,7 @@ One PostgreSQL and one Valkey run for the whole session (or those that DATABASE_
 name). One template database is migrated; each test gets a clone of it.
 """
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -44,15 +45,22 @@ def url_of(server: str, database: str) -> str:
 
 
 @pytest.fixture(scope="session")
-async def template(servers: Servers) -> AsyncIterator[str]:
+def template(servers: Servers) -> Iterator[str]:
     """The name of a migrated database that nobody is connected to."""
     name = f"template_{uuid4().hex[:12]}"
-    admin = await asyncpg.connect(servers.database_url)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await migrate.apply(url_of(servers.database_url, name))
+    # Not an asynchronous fixture: each test has a loop of its own, and this outlives them.
+    asyncio.run(_execute(servers.database_url, f"CREATE DATABASE {name}"))
+    asyncio.run(migrate.apply(url_of(servers.database_url, name)))
     yield name
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    asyncio.run(_execute(servers.database_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, statement: str) -> None:
+    admin = await asyncpg.connect(url)
+    try:
+        await admin.execute(statement)
+    finally:
+        await admin.close()
 
 
 @pytest.fixture

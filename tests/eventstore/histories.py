@@ -1,6 +1,8 @@
 """Histories to test with: by example and, for promises about every history, by property."""
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +23,14 @@ from matchgraph.eventstore import codec
 from matchgraph.eventstore.store import stored
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def until(holds: Callable[[], Awaitable[object]], *, patience: float = 10) -> None:
+    """Waits for something that nobody announces."""
+    deadline = time.monotonic() + patience
+    while not await holds():  # noqa: ASYNC110
+        assert time.monotonic() < deadline, "waited for in vain"
+        await asyncio.sleep(0.01)
 
 
 def day(number: int) -> datetime:
@@ -321,5 +331,6 @@ __all__ = [
     "rich",
     "signal",
     "stored_events",
+    "until",
     "worlds",
 ]

@@ -173,12 +173,15 @@ class Appender:
                 self._connection = await connect(
                     self._url, "appender", synchronous_commit="on", statement_timeout="30000"
                 )
+                # Only as whoever logged in may a session see when a session began, and end one.
+                await self._connection.execute("SET ROLE NONE")
+                await self._fence()
                 row = await self._connection.fetchrow(
                     "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
                 )
                 assert row is not None, "a session sees itself"
-                await self._fence()
                 self._session = (row["pid"], row["backend_start"])
+                await self._connection.execute("SET ROLE matchgraph_app")
                 self._statement = await self._connection.prepare(APPEND)
                 return self._statement
             except LOST:
@@ -193,14 +196,12 @@ class Appender:
         if self._session is None:
             return
         assert self._connection is not None, "called while connected"
-        await self._connection.execute("SET ROLE NONE")
         while await self._connection.fetchval(  # noqa: ASYNC110
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid = $1 AND backend_start = $2",
             *self._session,
         ):
             await asyncio.sleep(0.02)
-        await self._connection.execute("SET ROLE matchgraph_app")
         self._session = None
 
     async def _settle(self, group: list[_Append], reason: BaseException, sent: bool) -> None:
