@@ -6,12 +6,12 @@ Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 ca
 
 import asyncio
 import logging
+import re
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -20,6 +20,8 @@ import rich
 import typer
 import uvicorn
 import uvloop
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -82,6 +84,7 @@ def serve(
             ws_per_message_deflate=False,
             timeout_graceful_shutdown=10,
             log_config=None,
+            access_log=False,
             server_header=False,
         )
         rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
@@ -189,7 +192,8 @@ def import_genai_prices() -> None:
 @imports.command("manifest")
 def import_manifest(
     files: Annotated[
-        list[Path], typer.Argument(help="YAML files, see docs/manifest.md.", exists=True)
+        list[Path],
+        typer.Argument(help="YAML files, see docs/manifest.md.", exists=True, dir_okay=False),
     ],
 ) -> None:
     """The artifacts that YAML files describe; each artifact whole or not at all."""
@@ -295,7 +299,9 @@ def _servers(settings: environment.Settings) -> Iterator[Servers]:
 def _unreachable(name: str, url: str) -> str | None:
     try:
         if name == "REDIS_URL":
-            redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3).ping()
+            redis.Redis.from_url(
+                url, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0)
+            ).ping()
         else:
             asyncio.run(_ask(url))
     except (redis.RedisError, asyncpg.PostgresError, ValueError, *LOST) as reason:
@@ -309,8 +315,9 @@ async def _ask(url: str) -> None:
 
 
 def _without_password(url: str) -> str:
-    password = urlsplit(url).password
-    return url.replace(f":{password}@", ":…@") if password else url
+    """The URL as it may be shown, also one that is malformed or has the password in its query."""
+    url = re.sub(r"^(\w+://[^:/?#]*):.*@", r"\1:…@", url)
+    return re.sub(r"((?:^|[?&\s])(?:ssl)?password=)[^&\s]*", r"\1…", url)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -5,20 +5,21 @@ Only what is new is appended, so taking in the same drafts twice changes nothing
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from matchgraph.commands.change import ATTEMPTS
+from matchgraph.commands.change import ATTEMPTS, fingerprint_of
 from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
-from matchgraph.domain.artifact import Alias, Artifact, Status, id_of
+from matchgraph.domain.artifact import Alias, Artifact, id_of
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, SlugTaken
 from matchgraph.domain.price import Price, PriceLine
 from matchgraph.eventstore.errors import AlreadyDone, Conflict
-from matchgraph.eventstore.store import Request, Store, fingerprint, stored
+from matchgraph.eventstore.store import Request, Store, stored
 
 # A source that still shows the same price is worth an event once in this while, as a sign that
 # the price is alive; each import of an unchanged catalog is not.
@@ -87,10 +88,10 @@ async def _take_in_batch(
     way of that, each draft for itself."""
     if request.idempotency_key is None:
         known = await _load(store, [draft for _, draft in batch])
-        decided = {number: _decide(draft, known) for number, draft in batch}
-        if len({a.id for _, a_s in decided.values() for a in a_s}) == sum(
-            len(a_s) for _, a_s in decided.values()
-        ):
+        led_to = [found.id for _, draft in batch if (found := _led_to(draft.slug, known))]
+        # Two slugs of one artifact: what one draft is refused for must not be in the other's way.
+        if len(set(led_to)) == len(led_to):
+            decided = {number: _decide(draft, known) for number, draft in batch}
             events = [
                 stored(event)  # type: ignore[arg-type]
                 for _, aggregates in decided.values()
@@ -117,8 +118,8 @@ async def _take_in_one(store: Store, request: Request, number: int, draft: Draft
             request_id=request.request_id,
             idempotency_key=f"{request.idempotency_key}/{number}",
         )
-    payload = fingerprint("take_in", draft)
-    for attempt in range(1, ATTEMPTS + 1):
+    payload = fingerprint_of("take_in", draft)
+    for _ in range(ATTEMPTS):
         position = await store.recall(request, payload)
         if position is not None:
             return Outcome(draft.slug, Taken.UNCHANGED, position)
@@ -126,19 +127,20 @@ async def _take_in_one(store: Store, request: Request, number: int, draft: Draft
         outcome = _outcome(draft, refusal, aggregates, 0)
         if refusal is not None:
             return outcome
-        try:
+        with suppress(AlreadyDone, Conflict):
             position = await store.append(aggregates, request, payload)
-        except (AlreadyDone, Conflict):
-            if attempt == ATTEMPTS:
-                raise
-        else:
             return Outcome(draft.slug, outcome.taken, position, outcome.events)
-    raise AssertionError("the last attempt returns or raises")
+    raise Conflict(f"others were first {ATTEMPTS} times in a row; try again in a moment")
 
 
 async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
     """Every aggregate that the drafts may touch: by slug, then where aliases and merges lead."""
-    wanted = {id_of(slug) for draft in drafts for slug in (draft.slug, *draft.aliases)}
+    wanted = {
+        id_of(slug)
+        for draft in drafts
+        for slug in (draft.slug, *draft.aliases)
+        if text.SLUG.fullmatch(slug)
+    }
     known: dict[UUID, Aggregate] = {}
     while missing := wanted - known.keys():
         found = await store.load_many(list(missing))
@@ -176,10 +178,12 @@ def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> tuple[Refusal | None,
 
 
 def _led_to(slug: str, known: dict[UUID, Aggregate]) -> Artifact | None:
-    found = known.get(id_of(slug))
+    found = known.get(id_of(slug)) if text.SLUG.fullmatch(slug) else None
     if isinstance(found, Alias):
         found = known.get(found.artifact_id) if found.artifact_id else None
-    while isinstance(found, Artifact) and found.status is Status.MERGED and found.into:
+    passed: set[UUID] = set()
+    while isinstance(found, Artifact) and found.into and found.id not in passed:
+        passed.add(found.id)
         found = known.get(found.into)
     return found if isinstance(found, Artifact) else None
 
@@ -189,7 +193,7 @@ def _aliases(artifact: Artifact, draft: Draft, known: dict[UUID, Aggregate]) -> 
     for slug in draft.aliases:
         if slug == artifact.slug:
             continue
-        found = known.get(id_of(slug))
+        found = known.get(id_of(text.slug(slug)))
         if found is None:
             aliases.append(Alias.of(slug, artifact.id))
         elif isinstance(found, Alias) and found.artifact_id in (None, artifact.id):
@@ -203,25 +207,27 @@ def _aliases(artifact: Artifact, draft: Draft, known: dict[UUID, Aggregate]) -> 
 def _take_in_prices(artifact: Artifact, draft: Draft) -> None:
     series: dict[PriceLine, list[Price]] = defaultdict(list)
     for price in draft.prices:
+        price = price.checked(artifact.now)
         series[price.line].append(price)
     for line, prices in series.items():
         known = artifact.prices.get(line)
         prices.sort(key=lambda price: price.observed_at)
         for price in prices:
-            if draft.whole_price_list and known and price.observed_at <= known.observed_at:
+            since = known.observed_at if known else artifact.withdrawn.get(line)
+            if draft.whole_price_list and since and price.observed_at <= since:
                 continue
             if (
                 known
-                and price.checked(artifact.now).asks_the_same_as(known)
+                and price.asks_the_same_as(known)
                 and price.observed_at < known.observed_at + CONFIRM_AFTER
             ):
                 continue
             artifact.observe_price(price)
             known = artifact.prices[line]
     if draft.whole_price_list:
-        at = draft.provenance.observed_at
+        at, source = draft.provenance.observed_at, draft.provenance.checked(artifact.now).source
         for line, price in tuple(artifact.prices.items()):
-            gone = line.source == draft.provenance.source and line not in series
+            gone = line.source == source and line not in series
             if gone and price.observed_at <= at:
                 artifact.withdraw_price(line, at)
 

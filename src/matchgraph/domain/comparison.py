@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from matchgraph.domain.artifact import Facts, Kind
-from matchgraph.domain.price import Price, Pricing
+from matchgraph.domain.price import Price, Pricing, per_million
 from matchgraph.domain.pricing import GENEROSITY, pricing_of, starting_price
 
 FEWEST, MOST = 2, 5
@@ -110,11 +110,13 @@ def _prices(prices: Sequence[Price | None]) -> Row:
     free = [p is not None and p.amount is None for p in prices]
     if len(asked) > 1 and not any(free):
         return Row(RowName.STARTING_PRICE, shown, Favour.NOT_COMPARABLE)
-    merits = [None if p is None else -float(p.amount or 0) for p in prices]
+    merits = [None if p is None else -(p.amount or Decimal(0)) for p in prices]
     return _judged(RowName.STARTING_PRICE, shown, merits)
 
 
-def _judged(name: RowName, shown: tuple[str | None, ...], merits: Sequence[float | None]) -> Row:
+def _judged(
+    name: RowName, shown: tuple[str | None, ...], merits: Sequence[float | Decimal | None]
+) -> Row:
     known = [merit for merit in merits if merit is not None]
     if len(known) < len(merits):
         return Row(name, shown, Favour.UNKNOWN)
@@ -144,7 +146,7 @@ def describe(price: Price) -> str:
 def shown_amount(price: Price) -> Decimal:
     """The amount as people read it: for tokens that of a million."""
     amount = price.amount or Decimal(0)
-    return amount * 1_000_000 if price.per and price.per.is_token else amount
+    return per_million(amount) if price.per and price.per.is_token else amount
 
 
 def plain(amount: Decimal) -> str:

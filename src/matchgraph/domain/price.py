@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from matchgraph.domain import text
 from matchgraph.domain.currency import CURRENCIES
+from matchgraph.domain.decimals import exact
 from matchgraph.domain.errors import PriceContradiction, PriceSentinel, UnknownCurrency
 from matchgraph.domain.provenance import check_observed
 
@@ -114,13 +115,18 @@ class Price:
         return self == replace(other, observed_at=self.observed_at)
 
 
+def per_million(amount: Decimal) -> Decimal:
+    """A canonical amount for a million of its units, canonical as well."""
+    plain = exact(amount * 1_000_000, MOST_PLACES)
+    assert plain is not None, "it has fewer decimal places than the amount"
+    return plain
+
+
 def canonical(amount: Decimal) -> Decimal:
     """Returns the amount without an exponent or trailing zeros. Raises: PriceSentinel."""
-    if not amount.is_finite() or not 0 <= amount < SENTINEL:
+    plain = None
+    if amount.is_finite() and 0 <= amount < SENTINEL:
+        plain = exact(amount, MOST_PLACES)
+    if plain is None:
         raise PriceSentinel(str(amount)[:40])
-    plain = amount.normalize()
-    exponent = plain.as_tuple().exponent
-    assert isinstance(exponent, int), "a finite decimal has a whole exponent"
-    if exponent < -MOST_PLACES:
-        raise PriceSentinel(str(amount)[:40])
-    return plain.quantize(Decimal(1)) if exponent > 0 else plain
+    return plain

@@ -1,7 +1,7 @@
 """Where a claim comes from and how far it can be trusted."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from matchgraph.domain import text
@@ -25,6 +25,8 @@ class Method(StrEnum):
 STRENGTH = {Method.INFERRED: 0, Method.OBSERVED: 1, Method.DECLARED: 2}
 # Clocks of sources differ; a date without a time zone can be up to a day ahead of UTC.
 CLOCK_TOLERANCE = timedelta(days=1)
+# Earlier is a mistake; the first days of the year 1 are not even a moment in every time zone.
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +38,17 @@ class Provenance:
     observed_at: datetime
 
     def checked(self, now: datetime) -> "Provenance":
-        """Returns the same provenance. Raises: BadText, FutureObservation."""
-        text.words("source", self.source, limit=500)
+        """Returns the provenance with its source trimmed. Raises: BadText, FutureObservation."""
         check_observed("provenance", self.observed_at, now)
-        return self
+        return replace(self, source=text.words("source", self.source, limit=500))
 
 
 def check_observed(what: str, observed_at: datetime, now: datetime) -> None:
-    """Raises: BadText without a time zone, FutureObservation beyond the tolerance of clocks."""
+    """Raises: BadText without a time zone or before anybody counted, FutureObservation beyond the
+    tolerance of clocks."""
     if observed_at.tzinfo is None:
         raise BadText(f"{what}: observed_at", "it needs a time zone")
+    if observed_at < EARLIEST:
+        raise BadText(f"{what}: observed_at", f"it lies before the year {EARLIEST.year}")
     if observed_at > now + CLOCK_TOLERANCE:
         raise FutureObservation(what, observed_at)

@@ -6,10 +6,12 @@ from decimal import Decimal
 from enum import StrEnum
 
 from matchgraph.domain import text
+from matchgraph.domain.decimals import exact
 from matchgraph.domain.errors import BadNumber
 from matchgraph.domain.provenance import Method, check_observed
 
 TOO_LARGE = Decimal(10) ** 15
+MOST_PLACES = 18
 
 
 class SignalName(StrEnum):
@@ -71,10 +73,15 @@ class Signal:
         check_observed(self.name, self.observed_at, now)
         if not self.value.is_finite() or not 0 <= self.value < TOO_LARGE:
             raise BadNumber(self.name, str(self.value)[:40], "it must be from 0 to below 10^15")
+        plain = exact(self.value, MOST_PLACES)
+        if plain is None:
+            raise BadNumber(
+                self.name, str(self.value)[:40], f"it has more than {MOST_PLACES} decimal places"
+            )
         if self.name.is_checklist_item and self.value not in (0, 1):
             raise BadNumber(self.name, str(self.value)[:40], "a checklist item is 0 or 1")
         return replace(
             self,
             source=text.words("source", self.source, limit=500),
-            value=self.value.normalize() if self.value else Decimal(0),
+            value=plain,
         )

@@ -12,6 +12,7 @@ from strawberry import relay
 from matchgraph.domain import comparison, pricing
 from matchgraph.domain.capability import Capability as CapabilityValue
 from matchgraph.domain.price import Price as PriceValue
+from matchgraph.domain.price import per_million
 from matchgraph.domain.provenance import Provenance as ProvenanceValue
 from matchgraph.domain.signal import Signal as SignalValue
 from matchgraph.graphql.context import Info
@@ -154,7 +155,7 @@ class Price:
     def per_million(self) -> Amount | None:
         if self.amount is None or self.per is None or not self.per.is_token:
             return None
-        return Amount(self.amount * 1_000_000)
+        return Amount(per_million(self.amount))
 
     @strawberry.field(description="The price as one phrase for a person.")
     def display(self) -> str:

@@ -52,12 +52,17 @@ class Change:
     )
     slug: strawberry.Private[str]
 
-    @strawberry.field(description="The artifact as it is after the change.")
-    async def artifact(self, info: Info) -> Artifact:
+    # May be null, so that the position of a change that was made is never lost to an error here.
+    @strawberry.field(
+        description=(
+            "The artifact as it is after the change; null, with an error that says why, while the "
+            "read models do not include it."
+        )
+    )
+    async def artifact(self, info: Info) -> Artifact | None:
         await info.context.see(self.position)
         (listing,) = await by_slugs(info.context.snapshot, [self.slug])
-        assert listing is not None, "it was changed, so it is there"
-        return Artifact.of(listing)
+        return None if listing is None else Artifact.of(listing)
 
 
 @strawberry.type(description="The artifact is in the catalog.")

@@ -1,5 +1,6 @@
 """What one request carries: who asks, the store, one view of the read models, the loaders."""
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import uuid4
@@ -21,6 +22,8 @@ class Context:
     pool: Pool
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = "anonymous"
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _seen: int = -1
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -41,10 +44,15 @@ class Context:
     async def see(self, position: int) -> None:
         """Makes what is read from now on include that position. Raises: Behind, InFuture,
         Unavailable."""
-        await reach(self.pool, self.store.listener, position)
-        await self.close()
-        vars(self).pop("snapshot", None)
-        vars(self).pop("loaders", None)
+        async with self._turn:
+            # Fields of one answer that ask for the same position share one view.
+            if position <= self._seen:
+                return
+            await reach(self.pool, self.store.listener, position)
+            await self.close()
+            vars(self).pop("snapshot", None)
+            vars(self).pop("loaders", None)
+            self._seen = position
 
     async def close(self) -> None:
         """Ends the view, if anything was read."""

@@ -10,12 +10,13 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     OperationDefinitionNode,
+    Undefined,
     value_from_ast_untyped,
 )
 from strawberry.directive import DirectiveLocation
 from strawberry.extensions import SchemaExtension
 
-from matchgraph.eventstore.errors import KeyReused, OutcomeUnknown, Unavailable
+from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
 from matchgraph.queries.page import BadCursor, BadPageSize
@@ -28,6 +29,7 @@ CODES: dict[type[BaseException], str] = {
     BadCursor: "BAD_USER_INPUT",
     BadPageSize: "BAD_USER_INPUT",
     KeyReused: "IDEMPOTENCY_KEY_REUSED",
+    Conflict: "CONFLICT",
     InFuture: "POSITION_IN_FUTURE",
     Behind: "BEHIND",
     OutcomeUnknown: "OUTCOME_UNKNOWN",
@@ -53,14 +55,17 @@ class ReadYourWrites(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         """Waits, or answers with the error that says how far the read models are."""
         execution = self.execution_context
-        directive = _directive(execution.graphql_document, execution.operation_name)
-        if directive is not None:
+        operation = _operation(execution.graphql_document, execution.operation_name)
+        directive = _at_least(operation)
+        if operation is not None and directive is not None:
             context: Context = execution.context
             try:
                 value = value_from_ast_untyped(
-                    (directive.arguments or ())[0].value, dict(execution.variables or {})
+                    (directive.arguments or ())[0].value,
+                    {**_defaults(operation), **(execution.variables or {})},
                 )
-                await context.see(_read_position(value))
+                if value is not Undefined:  # which the execution itself complains of
+                    await context.see(_read_position(value))
             except (BadInput, Behind, InFuture, Unavailable) as reason:
                 error = (
                     reason
@@ -71,16 +76,26 @@ class ReadYourWrites(SchemaExtension):
         yield
 
 
-def _directive(document: object, name: str | None) -> DirectiveNode | None:
+def _operation(document: object, name: str | None) -> OperationDefinitionNode | None:
     for operation in getattr(document, "definitions", ()):
         if isinstance(operation, OperationDefinitionNode) and (
             name is None or (operation.name is not None and operation.name.value == name)
         ):
-            for directive in operation.directives or ():
-                if directive.name.value == "atLeast":
-                    return directive
-            return None
+            return operation
     return None
+
+
+def _at_least(operation: OperationDefinitionNode | None) -> DirectiveNode | None:
+    directives = (operation and operation.directives) or ()
+    return next((found for found in directives if found.name.value == "atLeast"), None)
+
+
+def _defaults(operation: OperationDefinitionNode) -> dict[str, object]:
+    return {
+        variable.variable.name.value: value_from_ast_untyped(variable.default_value)
+        for variable in operation.variable_definitions or ()
+        if variable.default_value is not None
+    }
 
 
 class OneView(SchemaExtension):

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from re import fullmatch
 from typing import Any
 from uuid import uuid4
@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from matchgraph.eventstore.connection import LOST, Pool, open_pool
+from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.store import Store, open_store
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.schema import build
@@ -53,7 +53,7 @@ def app(
         async with AsyncExitStack() as stack:
             app.state.store = store = await stack.enter_async_context(open_store(database_url))
             app.state.pool = await open_pool(database_url, "queries", size=20)
-            stack.push_async_callback(app.state.pool.close)
+            stack.push_async_callback(_close, app.state.pool)
             app.state.redis = redis.from_url(redis_url, socket_timeout=0.2)
             stack.push_async_callback(app.state.redis.aclose)
             if project:
@@ -155,10 +155,15 @@ async def metrics(request: Request) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
+async def _close(pool: Pool) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(pool.close(), 5)
+
+
 async def _progress(pool: Pool) -> list[Progress] | None:
     try:
         return await progress(pool)
-    except LOST:
+    except (*LOST, *FULL):
         return None
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 import asyncpg
 
 from matchgraph.eventstore.codec import UnknownTopic
-from matchgraph.eventstore.connection import LOST, Connection, Pool, connect
+from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED, MOST_IN_PAGE, PROJECTED, Packed
 from matchgraph.projections.projection import Projection
@@ -22,6 +22,8 @@ from matchgraph.projections.projection import Projection
 log = logging.getLogger(__name__)
 
 LEADER = 7233147820518
+# No event is to blame for these: what failed is tried again for as long as it takes.
+AWAY = (*LOST, *FULL)
 # The first half of the two-part advisory locks, one for each projection's name.
 REBUILDING = 723314782
 
@@ -64,7 +66,7 @@ class Runner:
         while True:
             try:
                 await self._lead()
-            except LOST as reason:
+            except AWAY as reason:
                 log.warning("projector lost the database, trying again: %s", reason)
                 await asyncio.sleep(0.2)
             finally:
@@ -98,15 +100,17 @@ class Runner:
     async def advance(self, connection: Connection) -> bool:
         """Takes the projections that are furthest behind one page on; says whether there was one.
 
-        Raises: one of LOST.
+        Raises: one of AWAY.
         """
         tried: list[Projection] = []
         try:
             async with connection.transaction():
                 return await self._advance(connection, self._page, list(self._projections), tried)
-        except LOST:
+        except AWAY:
             raise
         except Exception as reason:
+            if not tried:
+                raise
             if len(tried) == 1:
                 await self._find_poison(connection, tried[0], reason)
             else:
@@ -119,7 +123,7 @@ class Runner:
             try:
                 async with connection.transaction():
                     await self._advance(connection, self._page, [projection.name], [])
-            except LOST:
+            except AWAY:
                 raise
             except Exception as reason:
                 await self._find_poison(connection, projection, reason)
@@ -133,7 +137,9 @@ class Runner:
                 async with connection.transaction():
                     if not await self._advance(connection, 1, [projection.name], []):
                         return
-        except LOST:
+            # The page went through after all, so none of its events is to blame.
+            return
+        except AWAY:
             raise
         except Exception as found:
             reason = found

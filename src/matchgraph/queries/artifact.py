@@ -13,7 +13,7 @@ from matchgraph.domain.capability import DataType
 from matchgraph.domain.price import Pricing
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.queries import page as pages
-from matchgraph.queries.page import BadCursor, Page
+from matchgraph.queries.page import Page
 from matchgraph.queries.snapshot import Snapshot
 
 FACTS = tuple(field.name for field in fields(Facts))
@@ -165,10 +165,7 @@ def _key(order: Order, cursor: str) -> tuple[object, ...]:
         case Order.NEWEST_RELEASE:
             return pages.decode(order, cursor, date | None, str)  # type: ignore[arg-type]
         case Order.NEWEST_REGISTRATION:
-            position = pages.decode(order, cursor, int)
-            if not 0 <= position[0] < 2**63:
-                raise BadCursor(cursor)
-            return position
+            return pages.decode(order, cursor, int)
 
 
 def _behind(order: Order, last: int) -> str:

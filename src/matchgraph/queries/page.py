@@ -4,9 +4,12 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 import msgspec
+
+from matchgraph.domain.text import UNPRINTABLE
 
 MOST = 100
 T = TypeVar("T")
@@ -56,11 +59,26 @@ def decode(order: str, cursor: str, *types: type) -> tuple[Any, ...]:
         said = msgspec.json.decode(raw, type=list)
         if len(said) != len(types) + 1 or said[0] != order:
             raise BadCursor(cursor)
-        return tuple(
+        key: tuple[Any, ...] = tuple(
             msgspec.convert(value, wanted) for value, wanted in zip(said[1:], types, strict=True)
         )
+        if not all(map(_can_be_asked_for, key)):
+            raise BadCursor(cursor)
+        return key
     except (UnicodeError, binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
         raise BadCursor(cursor) from None
+
+
+def _can_be_asked_for(value: object) -> bool:
+    """Whether the database can compare with it; whatever a list gave out can be."""
+    match value:
+        case int():
+            return 0 <= value < 2**63
+        case str():
+            return not UNPRINTABLE.search(value)
+        case datetime():
+            return value.utcoffset() == timedelta(0)
+    return True
 
 
 def page(rows: Sequence[T], first: int, cursor_of: Any) -> Page[T]:

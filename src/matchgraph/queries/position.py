@@ -2,7 +2,7 @@
 
 import time
 
-from matchgraph.eventstore.connection import LOST, Pool
+from matchgraph.eventstore.connection import FULL, LOST, Pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
@@ -56,7 +56,7 @@ async def positions(pool: Pool) -> tuple[int, int]:
             "SELECT (SELECT coalesce(min(position), 0) FROM projection_checkpoint) AS reached,"
             " (SELECT coalesce(max(position), 0) FROM event) AS head"
         )
-    except (TimeoutError, *LOST) as reason:
-        raise Unavailable(f"the database is away: {reason}") from reason
+    except (*LOST, *FULL) as reason:
+        raise Unavailable(f"the database cannot answer now: {reason}") from reason
     assert row is not None, "a query without FROM has one row"
     return int(row["reached"]), int(row["head"])

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from matchgraph.eventstore.connection import LOST, Connection, Pool
+from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool
 from matchgraph.eventstore.errors import Unavailable
+
+# Units: seconds that a request waits for a connection.
+PATIENCE = 5
 
 
 class Snapshot:
@@ -19,19 +22,24 @@ class Snapshot:
         self._pool = pool
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self._ended = False
         self.statements = 0
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Raises: Unavailable."""
         async with self._turn:
+            if self._ended:
+                # Whoever is late must not take a connection that nobody would give back.
+                raise Unavailable("this view of the read models has ended")
             try:
                 if self._connection is None:
-                    self._connection = await self._pool.acquire()  # type: ignore[assignment]
+                    # A full pool means overload; waiting longer would only make it worse.
+                    self._connection = await self._pool.acquire(timeout=PATIENCE)  # type: ignore[assignment]
                     await self._begin()
                 self.statements += 1
                 return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
-            except (*LOST, asyncpg.TooManyConnectionsError) as reason:
-                raise Unavailable(f"the database is away: {reason}") from reason
+            except (*LOST, *FULL) as reason:
+                raise Unavailable(f"the database cannot answer now: {reason}") from reason
 
     async def _begin(self) -> None:
         assert self._connection is not None, "acquired before"
@@ -44,8 +52,9 @@ class Snapshot:
         return int(rows[0][0])
 
     async def close(self) -> None:
-        """Ends the view; the next statement begins another one."""
+        """Ends the view for good."""
         async with self._turn:
+            self._ended = True
             connection, self._connection = self._connection, None
             if connection is None:
                 return

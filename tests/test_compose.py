@@ -1,0 +1,43 @@
+"""docker-compose.yml and the Dockerfile, checked as far as that goes without an engine."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+OURS = {name: s for name, s in COMPOSE["services"].items() if s.get("build") == "."}
+
+
+def test_the_servers_and_every_part_of_ours_are_there() -> None:
+    assert set(COMPOSE["services"]) == {"postgres", "valkey", *OURS}
+    assert {"api", "projector", "migrate"} <= set(OURS)
+    assert "pgvector" in COMPOSE["services"]["postgres"]["image"]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_service_of_ours_runs_a_command_that_exists(name: str) -> None:
+    asked = [sys.executable, "-m", "matchgraph", *OURS[name]["command"], "--help"]
+    assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_service_of_ours_waits_for_what_it_needs(name: str) -> None:
+    needed = set(OURS[name]["depends_on"])
+    assert needed <= set(COMPOSE["services"])
+    assert needed == ({"postgres", "valkey"} if name == "migrate" else {"migrate"})
+    assert set(OURS[name]["environment"]) == {"DATABASE_URL", "REDIS_URL"}
+
+
+def test_what_the_image_copies_and_runs_is_there() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (source,) = re.findall(r"COPY (requirements/\S+)", dockerfile)
+    assert (ROOT / source).exists()
+    (command,) = re.findall(r"CMD (\[.*\])", dockerfile)
+    asked = [sys.executable, "-m", "matchgraph", *yaml.safe_load(command), "--help"]
+    assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
