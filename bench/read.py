@@ -48,7 +48,7 @@ async def run(bench: Bench) -> None:
             library_size = sum(len(row.state) for row in stored) // count
             del stored, rows, events, registrations, observed
             db = await connect(url, "bench")
-            await db.execute("RESET ROLE")
+            await db.execute("SET ROLE NONE")
             await db.execute("VACUUM ANALYZE event")
             table = Table(
                 "read",

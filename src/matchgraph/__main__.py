@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
@@ -88,7 +88,9 @@ def serve(
             server_header=False,
         )
         rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
-        uvicorn.Server(config).run()
+        # Ctrl-C is how one ends it, so it is no failure.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run()
 
 
 async def _prepare(servers: Servers, catalogs: bool) -> None:

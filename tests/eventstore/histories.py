@@ -51,16 +51,16 @@ def capability(key: str = "parse-tables", **said: Any) -> Capability:
     )
 
 
-def price(amount: str = "10", *, on: int = 0, **said: Any) -> Price:
+def price(amount: str | None = "10", *, on: int = 0, **said: Any) -> Price:
     return Price(
         **{
             "provider": "acme",
             "pricing": Pricing.PAID,
             "source": "https://acme.example/prices",
             "observed_at": day(on),
-            "amount": Decimal(amount),
-            "currency": "USD",
-            "per": Unit.INPUT_TOKEN,
+            "amount": None if amount is None else Decimal(amount),
+            "currency": None if amount is None else "USD",
+            "per": None if amount is None else Unit.INPUT_TOKEN,
             **said,
         }
     )

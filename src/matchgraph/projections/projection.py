@@ -46,14 +46,17 @@ class Projection:
     def batch(self, page: Packed) -> Batch:
         """The events of the page that this projection hears. Raises: UnknownTopic, Undecodable."""
         try:
-            events = self._decoder.decode(page.json)
-        except msgspec.ValidationError:
-            # Something older than the newest version, or newer than this release.
-            states = codec.current(bytes(raw) for raw in _raw.decode(page.json))
             try:
+                events = self._decoder.decode(page.json)
+            except msgspec.ValidationError:
+                # Something older than the newest version, or newer than this release.
+                states = codec.current(bytes(raw) for raw in _raw.decode(page.json))
                 events = self._decoder.decode(b"[" + b",".join(states) + b"]")
-            except msgspec.ValidationError as reason:
-                raise Undecodable(f"{self.name}: {reason}") from reason
+        except (msgspec.DecodeError, RecursionError) as reason:
+            raise Undecodable(f"{self.name}: {reason}") from reason
+        if len(events) != page.last - page.first + 1:
+            # All that follows would be taken for what is recorded at another position.
+            raise Undecodable(f"{self.name}: a state holds more than one event")
         return [
             (position, event)
             for position, event in enumerate(events, start=page.first)
