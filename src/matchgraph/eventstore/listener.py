@@ -69,7 +69,8 @@ class Listener:
                 self._wake(channel)
             while not ended.is_set():
                 try:
-                    await asyncio.wait_for(ended.wait(), timeout=10)
+                    async with asyncio.timeout(10):
+                        await ended.wait()
                 except TimeoutError:
                     # A peer that vanished without a word is only found by asking.
                     await connection.execute("SELECT", timeout=5)
@@ -87,6 +88,8 @@ class Wakes:
     async def wait(self, timeout: float | None = None) -> None:
         """Returns after the next wake-up since the last wait, or after the safety poll."""
         seconds = self._poll if timeout is None else min(timeout, self._poll)
+        # Not wait_for(): before Python 3.12 it can swallow a cancellation that comes with a wake-up.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), timeout=seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         self._event.clear()
