@@ -93,6 +93,8 @@ class Appender:
         Raises: Conflict when another event has one of the versions or another command the
             idempotency key; Unavailable; OutcomeUnknown.
         """
+        if self._task is None or self._task.done():
+            raise Unavailable("the appender has ended")
         if len(self._waiting) >= self._most_waiting:
             raise Unavailable("too many appends are waiting; try again in a moment")
         append = _Append(
@@ -170,6 +172,9 @@ class Appender:
         deadline = max(append.give_up_at for append in group)
         for attempt in count():
             try:
+                if self._connection is not None:
+                    # One that came only half of this way.
+                    self._connection.terminate()
                 self._connection = await connect(
                     self._url, "appender", synchronous_commit="on", statement_timeout="30000"
                 )

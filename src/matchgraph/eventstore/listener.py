@@ -88,7 +88,7 @@ class Wakes:
     async def wait(self, timeout: float | None = None) -> None:
         """Returns after the next wake-up since the last wait, or after the safety poll."""
         seconds = self._poll if timeout is None else min(timeout, self._poll)
-        # Not wait_for(): before Python 3.12 it can swallow a cancellation that comes with a wake-up.
+        # Not wait_for(): before Python 3.12 it may swallow a cancellation that meets a wake-up.
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()

@@ -6,7 +6,6 @@ Read by queries/artifact.py.
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from matchgraph.domain.artifact import Facts, Kind, Status
 from matchgraph.domain.provenance import Provenance
@@ -40,7 +39,7 @@ class Reinstated(Heard, tag="artifact.reinstated", frozen=True):
 
 class Merged(Heard, tag="artifact.merged", frozen=True):
     timestamp: datetime
-    into: UUID
+    into: str
 
 
 class Unmerged(Heard, tag="artifact.unmerged", frozen=True):
@@ -49,11 +48,11 @@ class Unmerged(Heard, tag="artifact.unmerged", frozen=True):
 
 class Aliased(Heard, tag="artifact.aliased", frozen=True):
     slug: str
-    artifact_id: UUID
+    artifact_id: str
 
 
 class Realiased(Heard, tag="artifact.realiased", frozen=True):
-    artifact_id: UUID
+    artifact_id: str
 
 
 class Unaliased(Heard, tag="artifact.unaliased", frozen=True):
@@ -131,13 +130,13 @@ def _describe(row: dict[str, Any], facts: Facts, provenance: Provenance) -> None
     )
 
 
-async def _known(db: Connection, table: str, ids: set[UUID]) -> dict[UUID, dict[str, Any]]:
+async def _known(db: Connection, table: str, ids: set[str]) -> dict[str, dict[str, Any]]:
     rows = await db.fetch(f"SELECT * FROM {table} WHERE id = ANY ($1)", list(ids))
-    return {row["id"]: dict(row) for row in rows}
+    return {str(row["id"]): dict(row) for row in rows}
 
 
 async def _replace(
-    db: Connection, table: str, columns: tuple[str, ...], rows: dict[UUID, dict[str, Any]]
+    db: Connection, table: str, columns: tuple[str, ...], rows: dict[str, dict[str, Any]]
 ) -> None:
     await insert(
         db,

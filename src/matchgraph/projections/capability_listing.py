@@ -3,8 +3,6 @@
 Read by queries/capability.py.
 """
 
-from uuid import UUID
-
 from matchgraph.domain.capability import Capability
 from matchgraph.eventstore.connection import Connection
 from matchgraph.projections.projection import Batch, Heard, Projection, insert
@@ -24,9 +22,9 @@ class Retired(Heard, tag="capability.retired", frozen=True):
 
 async def apply(db: Connection, batch: Batch) -> None:
     """Writes what is newest of each capability, then marks those that are retired."""
-    said: dict[tuple[UUID, str], tuple[int, Capability]] = {}
-    added: dict[tuple[UUID, str], int] = {}
-    retired: dict[tuple[UUID, str], int] = {}
+    said: dict[tuple[str, str], tuple[int, Capability]] = {}
+    added: dict[tuple[str, str], int] = {}
+    retired: dict[tuple[str, str], int] = {}
     for position, event in batch:
         match event:
             case Added(id=id, capability=capability):

@@ -5,12 +5,30 @@ Read by queries/price.py.
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from matchgraph.domain.price import Price, PriceLine, Pricing
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections.projection import Batch, Heard, Projection, insert
+from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+
+
+class Price(Said, frozen=True):
+    provider: str
+    pricing: str
+    source: str
+    observed_at: datetime
+    amount: Decimal | None = None
+    currency: str | None = None
+    per: str | None = None
+    tier: str | None = None
+
+
+class Line(NamedTuple):
+    """As the domain's PriceLine, with the unit as it is written."""
+
+    provider: str
+    per: str | None
+    tier: str | None
+    source: str
 
 
 class Observed(Heard, tag="price.observed", frozen=True):
@@ -18,42 +36,44 @@ class Observed(Heard, tag="price.observed", frozen=True):
 
 
 class Withdrawn(Heard, tag="price.withdrawn", frozen=True):
-    line: PriceLine
+    line: Line
     observed_at: datetime
 
 
 async def apply(db: Connection, batch: Batch) -> None:
     """Keeps every observation, and of each price the newest one unless it was withdrawn."""
     history: list[tuple[Any, ...]] = []
-    newest: dict[tuple[UUID, PriceLine], tuple[Any, ...]] = {}
-    charge: tuple[Pricing | None, Decimal | None, str | None]
+    newest: dict[tuple[str, Line], int] = {}
+    gone = False
+    row: tuple[Any, ...]
     for position, event in batch:
         match event:
-            case Observed(id=id, price=price):
-                line, charge = price.line, (price.pricing, price.amount, price.currency)
-                observed_at = price.observed_at
+            case Observed(id=id, price=p):
+                line = Line(p.provider, p.per, p.tier, p.source)
+                row = (position, id, *line, p.observed_at, p.pricing, p.amount, p.currency)
             case Withdrawn(id=id, line=line, observed_at=observed_at):
-                charge = (None, None, None)
-        row = (position, id, line.provider, line.per, line.tier, line.source, observed_at, *charge)
+                row = (position, id, *line, observed_at, None, None, None)
+                gone = True
         history.append(row)
-        newest[id, line] = row
+        newest[id, line] = position
     await insert(db, "price_history", history)
-    withdrawn = [row for row in newest.values() if row[7] is None]
-    if withdrawn:
+    positions = list(newest.values())
+    if gone:
         await db.execute(
-            "DELETE FROM price_current c USING unnest($1::price_history[]) AS u"
-            " WHERE c.artifact_id = u.artifact_id AND c.provider = u.provider"
-            " AND c.source = u.source AND c.per IS NOT DISTINCT FROM u.per"
-            " AND c.tier IS NOT DISTINCT FROM u.tier",
-            withdrawn,
+            "DELETE FROM price_current c USING price_history h"
+            " WHERE h.position = ANY ($1) AND h.pricing IS NULL"
+            " AND c.artifact_id = h.artifact_id AND c.provider = h.provider"
+            " AND c.source = h.source AND c.per IS NOT DISTINCT FROM h.per"
+            " AND c.tier IS NOT DISTINCT FROM h.tier",
+            positions,
         )
-    await insert(
-        db,
-        "price_current",
-        [row for row in newest.values() if row[7] is not None],
-        then="ON CONFLICT (artifact_id, provider, per, tier, source) DO UPDATE SET"
+    await db.execute(
+        "INSERT INTO price_current SELECT * FROM price_history"
+        " WHERE position = ANY ($1) AND pricing IS NOT NULL"
+        " ON CONFLICT (artifact_id, provider, per, tier, source) DO UPDATE SET"
         " position = excluded.position, observed_at = excluded.observed_at,"
         " pricing = excluded.pricing, amount = excluded.amount, currency = excluded.currency",
+        positions,
     )
 
 

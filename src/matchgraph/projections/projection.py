@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
@@ -19,14 +18,22 @@ from matchgraph.eventstore.connection import Connection
 from matchgraph.eventstore.store import Packed
 
 
-class Heard(msgspec.Struct, tag_field="type", frozen=True):
+class Heard(msgspec.Struct, tag_field="type", frozen=True, gc=False):
     """An event as a projection reads it: its tag names the topic, its fields are those that the
-    projection uses. The newest version of the event is meant; older ones are upcast before."""
+    projection uses. The newest version of the event is meant; older ones are upcast before.
 
-    id: UUID
+    What only passes through is a plain string here, ids and enums too: PostgreSQL reads them, and
+    a page is decoded in less than half the time.
+    """
+
+    id: str
 
 
-class _Unheard(msgspec.Struct, tag_field="type"):
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """A value inside an event as a projection reads it."""
+
+
+class _Unheard(msgspec.Struct, tag_field="type", gc=False):
     """An event that a projection knows of and does not use."""
 
 
@@ -57,11 +64,17 @@ class Projection:
         if len(events) != page.last - page.first + 1:
             # All that follows would be taken for what is recorded at another position.
             raise Undecodable(f"{self.name}: a state holds more than one event")
+        heard = self.heard
         return [
             (position, event)
             for position, event in enumerate(events, start=page.first)
-            if not isinstance(event, _Unheard)
+            if type(event) in heard
         ]
+
+    @cached_property
+    def heard(self) -> frozenset[type[Heard]]:
+        """The events it hears, to look one up in."""
+        return frozenset(self.hears)
 
     @cached_property
     def _decoder(self) -> "msgspec.json.Decoder[list[Any]]":
@@ -77,6 +90,9 @@ class Projection:
         return msgspec.json.Decoder(list[union])
 
 
+# A COPY takes a round trip more than an INSERT, and far less for each row.
+WORTH_A_COPY = 100
+
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -85,5 +101,7 @@ async def insert(
 ) -> None:
     """Inserts whole rows, their values in the order of the table's columns, in one statement."""
     rows = list(rows)
-    if rows:
+    if len(rows) >= WORTH_A_COPY and not then:
+        await db.copy_records_to_table(table, records=rows)
+    elif rows:
         await db.execute(f"INSERT INTO {table} SELECT * FROM unnest($1::{table}[]) {then}", rows)

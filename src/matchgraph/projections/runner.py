@@ -7,7 +7,8 @@ being rebuilt is left alone until it is done.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -207,6 +208,21 @@ async def read_page(db: Connection, after: int, limit: int) -> Packed | None:
     return Packed(after + 1, row["last"], row["recorded_at"], b"[" + row["states"] + b"]")
 
 
+async def pages(db: Connection, after: int = 0) -> AsyncGenerator[Packed, None]:
+    """The whole history after a position, page by page: each is read while the one before is
+    worked on. The connection belongs to it until it is closed. Raises: one of LOST."""
+    coming = asyncio.ensure_future(read_page(db, after, MOST_IN_PAGE))
+    try:
+        while page := await coming:
+            coming = asyncio.ensure_future(read_page(db, page.last, MOST_IN_PAGE))
+            # Lets the request go out before the caller keeps this thread busy.
+            await asyncio.sleep(0)
+            yield page
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
+
+
 async def rebuild(
     url: str, projection: Projection, on_progress: Callable[[int, int], None] = lambda *_: None
 ) -> int:
@@ -217,6 +233,7 @@ async def rebuild(
     Raises: one of LOST, RebuildRuns, and whatever the projection raises.
     """
     connection = await connect(url, "rebuild", synchronous_commit="off")
+    reader = await connect(url, "rebuild reader")
     try:
         if not await connection.fetchval(
             "SELECT pg_try_advisory_lock($1, hashtext($2))", REBUILDING, projection.name
@@ -227,11 +244,14 @@ async def rebuild(
                 await connection.execute(f"DELETE FROM {table}")
             position = 0
             recorded_at: datetime | None = None
-            while page := await read_page(connection, position, MOST_IN_PAGE):
-                await projection.apply(connection, projection.batch(page))
-                position, recorded_at = page.last, page.recorded_at
-                total = await connection.fetchval("SELECT max(position) FROM event")
-                on_progress(position, total)
+            total = await connection.fetchval("SELECT coalesce(max(position), 0) FROM event")
+            async with aclosing(pages(reader)) as history:
+                async for page in history:
+                    batch = projection.batch(page)
+                    if batch:
+                        await projection.apply(connection, batch)
+                    position, recorded_at = page.last, page.recorded_at
+                    on_progress(position, total)
             await connection.execute(
                 "UPDATE projection_checkpoint SET position = $2, recorded_at = $3,"
                 " stuck_at = NULL, stuck_because = NULL WHERE name = $1",
@@ -242,6 +262,7 @@ async def rebuild(
         return position
     finally:
         connection.terminate()
+        reader.terminate()
 
 
 class RebuildRuns(Exception):

@@ -3,11 +3,20 @@
 Read by queries/signal.py.
 """
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from matchgraph.domain.signal import Signal
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections.projection import Batch, Heard, Projection, insert
+from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+
+
+class Signal(Said, frozen=True):
+    name: str
+    value: Decimal
+    source: str
+    method: str
+    observed_at: datetime
 
 
 class Observed(Heard, tag="signal.observed", frozen=True):
