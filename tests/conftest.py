@@ -95,7 +95,9 @@ def request_by() -> Request:
     return Request(actor="tester", request_id="test")
 
 
-async def project(url: str, store: Store, projections: object = PROJECTIONS, page: int = 2_000) -> None:
+async def project(
+    url: str, store: Store, projections: object = PROJECTIONS, page: int = 2_000
+) -> None:
     """Takes every projection to the end of the log."""
     from matchgraph.eventstore.connection import connect
 

@@ -37,6 +37,7 @@ async def test_the_first_question_gets_the_answer_shown(
     answer = await build().execute(query, context_value=Context(store=store, pool=pool))
 
     assert answer.errors is None
+    assert answer.data is not None
     compared = answer.data["compare"]
     shown = [json.loads(line) for line in README.splitlines() if line.startswith('{"name":')]
     assert len(shown) == 3
@@ -57,6 +58,7 @@ async def test_the_first_mutation_is_taken(
     answer = await build().execute(mutation, context_value=Context(store=store, pool=pool))
 
     assert answer.errors is None
+    assert answer.data is not None
     assert answer.data["registerArtifact"]["__typename"] == "ArtifactRegistered"
 
 

@@ -306,7 +306,10 @@ def _unreachable(name: str, url: str) -> str | None:
             ).ping()
         else:
             asyncio.run(_ask(url))
-    except (redis.RedisError, asyncpg.PostgresError, ValueError, *LOST) as reason:
+    except ValueError:
+        # What it complains of may be part of a password that is not quoted.
+        return "that is no URL of such a server; in a password, write %2F for / and the like"
+    except (redis.RedisError, asyncpg.PostgresError, *LOST) as reason:
         return str(reason) or type(reason).__name__
     return None
 
@@ -325,6 +328,9 @@ def _without_password(url: str) -> str:
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return uvloop.run(work)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidParameterValueError) as reason:
+        # The latter: a role of ours is not there.
+        _fail(f"The database is not up to date ({reason}); run `matchgraph migrate` first.")
     except (Unavailable, *LOST) as reason:
         _fail(f"The database went away: {reason or type(reason).__name__}", code=UNREACHABLE)
 

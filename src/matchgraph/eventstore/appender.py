@@ -5,10 +5,11 @@ the number of callers. The function `event_append` in the database does the rest
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from uuid import UUID
 
@@ -17,8 +18,11 @@ from eventsourcing.persistence import StoredEvent
 
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Statement, connect
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
+from matchgraph.eventstore.tasks import stop
 
 APPEND = "SELECT base, refused FROM event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+log = logging.getLogger(__name__)
+
 # More in one transaction gains nothing and makes the first caller wait for the last.
 MOST_IN_GROUP = 2_000
 
@@ -32,25 +36,31 @@ class Request:
     idempotency_key: str | None = None
 
 
-@dataclass(eq=False)
 class _Append:
-    """One command on its way into the log."""
+    """One command on its way into the log. `claims` is what no two commands can both have."""
 
-    events: Sequence[StoredEvent]
-    request: Request
-    payload: bytes
-    give_up_at: float
-    position: asyncio.Future[int]
-    claims: frozenset[object] = field(init=False)
+    __slots__ = ("claims", "events", "give_up_at", "payload", "position", "request")
 
-    def __post_init__(self) -> None:
-        versions = [(event.originator_id, event.originator_version) for event in self.events]
-        claims: set[object] = set(versions)
-        if len(claims) < len(versions):
+    def __init__(
+        self,
+        events: Sequence[StoredEvent],
+        request: Request,
+        payload: bytes,
+        give_up_at: float,
+        position: asyncio.Future[int],
+    ) -> None:
+        self.events = events
+        self.request = request
+        self.payload = payload
+        self.give_up_at = give_up_at
+        self.position = position
+        self.claims: set[object] = {
+            (event.originator_id, event.originator_version) for event in events
+        }
+        if len(self.claims) < len(events):
             raise Conflict("one command holds a version of an aggregate twice")
-        if self.request.idempotency_key is not None:
-            claims.add((self.request.actor, self.request.idempotency_key))
-        self.claims = frozenset(claims)
+        if request.idempotency_key is not None:
+            self.claims.add((request.actor, request.idempotency_key))
 
 
 class Appender:
@@ -79,8 +89,7 @@ class Appender:
         assert self._task is not None, "entered before it is left"
         if not self._task.done():
             await self._idle.wait()
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
         if self._connection is not None:
             await self._connection.close(timeout=5)
 
@@ -158,6 +167,12 @@ class Appender:
                 # One of them holds what the database will not have; its neighbours can go on.
                 for append in group:
                     await self._append_group([append])
+        except Exception as reason:
+            # A mistake of ours: the database may have taken the group in or not. The next group
+            # goes over a new session, which first makes sure that this one commits nothing more.
+            log.exception("an append failed in a way that nobody foresaw")
+            self._drop_connection()
+            _fail(group, OutcomeUnknown(f"the append failed: {reason!r}"))
         except BaseException as reason:
             _fail(group, OutcomeUnknown(f"the appender was stopped: {reason!r}"))
             raise
@@ -195,6 +210,11 @@ class Appender:
                 await asyncio.sleep(min(0.05 * 2**attempt, 0.5))
         raise AssertionError("count() does not end")
 
+    def _drop_connection(self) -> None:
+        connection, self._connection, self._statement = self._connection, None, None
+        if connection is not None:
+            connection.terminate()
+
     async def _fence(self) -> None:
         """Makes sure that the session before this one can commit nothing any more: it may still
         wait for the lock, unaware that nobody listens."""
@@ -212,9 +232,7 @@ class Appender:
     async def _settle(self, group: list[_Append], reason: BaseException, sent: bool) -> None:
         """After a lost connection: finds out what became of the group, and appends it again if
         nothing did. The group was one transaction, so all of it is there or nothing."""
-        connection, self._connection, self._statement = self._connection, None, None
-        if connection is not None:
-            connection.terminate()
+        self._drop_connection()
         try:
             await self._connected(group)
             assert self._connection is not None, "connected"

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from matchgraph.eventstore.connection import LOST, connect
+from matchgraph.eventstore.tasks import stop
 
 
 class Listener:
@@ -31,8 +32,7 @@ class Listener:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None, "entered before it is left"
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await stop(self._task)
 
     @asynccontextmanager
     async def wakes(self, channel: str) -> AsyncIterator["Wakes"]:

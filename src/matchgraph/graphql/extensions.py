@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from typing import Annotated
 from uuid import uuid4
 
 import strawberry
@@ -11,6 +12,7 @@ from graphql import (
     GraphQLError,
     OperationDefinitionNode,
     Undefined,
+    VariableDefinitionNode,
     value_from_ast_untyped,
 )
 from strawberry.directive import DirectiveLocation
@@ -45,7 +47,11 @@ CODES: dict[type[BaseException], str] = {
         "position that a mutation returned makes its effect seen."
     ),
 )
-def at_least(position: Position) -> None:
+def at_least(
+    position: Annotated[
+        Position, strawberry.argument(description="The position that the answer must include.")
+    ],
+) -> None:
     """Carried out by `ReadYourWrites`; a directive on an operation has no value to change."""
 
 
@@ -125,9 +131,13 @@ class ErrorCodes(SchemaExtension):
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error
         if cause is None or isinstance(cause, GraphQLError):
+            # A document that makes no sense, or values that do not go with it.
+            of_values = error.path is not None or any(
+                isinstance(node, VariableDefinitionNode) for node in error.nodes or ()
+            )
             code = (error.extensions or {}).get("code") or (
                 getattr(cause, "extensions", None) or {}
-            ).get("code", "GRAPHQL_VALIDATION_FAILED" if error.path is None else "BAD_USER_INPUT")
+            ).get("code", "BAD_USER_INPUT" if of_values else "GRAPHQL_VALIDATION_FAILED")
             error.extensions = {**(error.extensions or {}), "code": code}
             return error
         for known, code in CODES.items():

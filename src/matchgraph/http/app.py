@@ -20,6 +20,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.store import Store, open_store
+from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.schema import build
 from matchgraph.projections.catalog import PROJECTIONS
@@ -87,8 +88,7 @@ async def projecting(database_url: str, store: Store) -> AsyncIterator[Runner]:
     try:
         yield runner
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await stop(task)
 
 
 async def alive(request: Request) -> Response:

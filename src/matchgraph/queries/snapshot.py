@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import asyncpg
 
@@ -61,6 +62,7 @@ class Snapshot:
             try:
                 await connection.execute("ROLLBACK")
             except (*LOST, asyncpg.PostgresError):
-                connection.terminate()
+                with suppress(asyncpg.InterfaceError):  # which says that it is gone already
+                    connection.terminate()
             finally:
                 await self._pool.release(connection)  # type: ignore[arg-type]

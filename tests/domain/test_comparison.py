@@ -1,0 +1,155 @@
+"""Worked cases: two to five artifacts side by side, row by row."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+
+from matchgraph.domain.artifact import Facts, Kind
+from matchgraph.domain.comparison import Contender, Favour, Row, RowName, describe, rows
+from matchgraph.domain.price import Price, Unit
+from tests.domain.test_pricing import FREE, FREEMIUM, OPEN, UNKNOWN
+from tests.eventstore.histories import price
+
+A, B, N, U, X = (
+    (Favour.ARTIFACT, 0),
+    (Favour.ARTIFACT, 1),
+    (Favour.NEITHER, None),
+    (Favour.UNKNOWN, None),
+    (Favour.NOT_COMPARABLE, None),
+)
+
+
+def one(*prices: Price, kind: Kind = Kind.MODEL, can: int = 1, **facts: Any) -> Contender:
+    return Contender(kind=kind, facts=Facts(**facts), prices=prices, capability_count=can)
+
+
+def row(name: RowName, contenders: Sequence[Contender]) -> Row:
+    (found,) = (row for row in rows(contenders) if row.name is name)
+    return found
+
+
+def test_the_table_has_every_row_once_and_a_value_for_each_artifact() -> None:
+    table = rows([one(), one(), one()])
+    assert [row.name for row in table] == list(RowName)
+    assert all(len(row.values) == 3 for row in table)
+
+
+FACTS: list[tuple[RowName, list[dict[str, Any]], list[str | None], tuple[Favour, int | None]]] = [
+    (
+        RowName.CONTEXT_TOKENS,
+        [{"context_tokens": 2_000_000}, {"context_tokens": 128_000}],
+        ["2,000,000", "128,000"],
+        A,
+    ),
+    (RowName.CONTEXT_TOKENS, [{"context_tokens": 5}, {"context_tokens": 5}], ["5", "5"], N),
+    (RowName.CONTEXT_TOKENS, [{"context_tokens": 5}, {}], ["5", None], U),
+    (RowName.OUTPUT_TOKENS, [{"output_tokens": 4}, {"output_tokens": 5}], ["4", "5"], B),
+    (RowName.OPEN_WEIGHTS, [{"open_weights": True}, {"open_weights": False}], ["yes", "no"], A),
+    (RowName.OPEN_WEIGHTS, [{"open_weights": False}, {"open_weights": False}], ["no", "no"], N),
+    (RowName.OPEN_WEIGHTS, [{"open_weights": True}, {}], ["yes", None], U),
+    (RowName.SELF_HOSTABLE, [{"self_hostable": False}, {"self_hostable": True}], ["no", "yes"], B),
+    (RowName.LICENCE, [{"licence": "MIT"}, {"licence": "proprietary"}], ["MIT", "proprietary"], N),
+    (RowName.LICENCE, [{"licence": "MIT"}, {}], ["MIT", None], U),
+    (
+        RowName.RELEASED,
+        [{"released": date(2026, 1, 1)}, {"released": date(2026, 1, 2)}],
+        ["2026-01-01", "2026-01-02"],
+        B,
+    ),
+    (RowName.RELEASED, [{}, {}], [None, None], U),
+    (RowName.CAPABILITY_COUNT, [{"can": 3}, {"can": 1}], ["3", "1"], A),
+    (RowName.CAPABILITY_COUNT, [{"can": 3}, {"can": 0}], ["3", None], U),
+    (RowName.KIND, [{"kind": Kind.MODEL}, {"kind": Kind.CLI}], ["model", "cli"], N),
+]
+
+
+@pytest.mark.parametrize(("name", "sides", "values", "favoured"), FACTS)
+def test_a_row_of_facts(
+    name: RowName,
+    sides: list[dict[str, Any]],
+    values: list[str | None],
+    favoured: tuple[Favour, int | None],
+) -> None:
+    assert row(name, [one(**side) for side in sides]) == Row(name, tuple(values), *favoured)
+
+
+PRICES: list[tuple[str, list[Price], list[Price], tuple[Favour, int | None]]] = [
+    ("the lower amount", [price("1")], [price("2")], A),
+    ("the same amount", [price("1")], [price("1", provider="b")], N),
+    ("nobody said of one", [price("1")], [], U),
+    ("an unknown model has no price", [price("1")], [UNKNOWN], U),
+    ("free against an amount", [price("0.01")], [FREE], B),
+    ("free against open source", [FREE], [OPEN], N),
+    ("free against nothing said", [FREE], [], U),
+    ("another unit", [price("1")], [price("2", per=Unit.IMAGE)], X),
+    ("another currency", [price("1")], [price("2", currency="EUR")], X),
+    ("freemium without an amount", [price("1")], [FREEMIUM], U),
+    (
+        "a difference in the last place",
+        [price("123456789.000000000000000002")],
+        [price("123456789.000000000000000001")],
+        B,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "favoured"), [case[1:] for case in PRICES], ids=[case[0] for case in PRICES]
+)
+def test_the_row_of_starting_prices(
+    left: list[Price], right: list[Price], favoured: tuple[Favour, int | None]
+) -> None:
+    favour, winner = favoured
+    found = row(RowName.STARTING_PRICE, [one(*left), one(*right)])
+    assert (found.favour, found.winner) == favoured
+    turned = row(RowName.STARTING_PRICE, [one(*right), one(*left)])
+    assert (turned.favour, turned.winner) == (favour, None if winner is None else 1 - winner)
+
+
+MODELS: list[tuple[list[Price], list[Price], tuple[Favour, int | None]]] = [
+    ([FREE], [price()], A),
+    ([OPEN], [FREE], B),
+    ([FREEMIUM], [price()], A),
+    ([price()], [price("1")], N),
+    ([price()], [UNKNOWN], U),
+    ([price()], [], U),
+]
+
+
+@pytest.mark.parametrize(("left", "right", "favoured"), MODELS)
+def test_the_row_of_pricing_models(
+    left: list[Price], right: list[Price], favoured: tuple[Favour, int | None]
+) -> None:
+    found = row(RowName.PRICING, [one(*left), one(*right)])
+    assert (found.favour, found.winner) == favoured
+
+
+def test_one_of_several_wins_only_alone() -> None:
+    many = [one(context_tokens=tokens) for tokens in (1, 9, 9, 3)]
+    assert row(RowName.CONTEXT_TOKENS, many).favour is Favour.NEITHER
+    many[2] = one(context_tokens=10)
+    assert row(RowName.CONTEXT_TOKENS, many).winner == 2
+    many.append(one())
+    assert row(RowName.CONTEXT_TOKENS, many).favour is Favour.UNKNOWN
+
+
+SHOWN = [
+    (price("0.00000025"), "USD 0.25 per 1M input tokens from acme, seen 2026-01-01"),
+    (price("1E+3", per=Unit.MONTH), "USD 1000 per month from acme, seen 2026-01-01"),
+    (price("1e-18"), "USD 0.000000000001 per 1M input tokens from acme, seen 2026-01-01"),
+    (price("0"), "USD 0 per 1M input tokens from acme, seen 2026-01-01"),
+    (
+        price("20.50", per=Unit.SEAT_MONTH, currency="EUR"),
+        "EUR 20.5 per seat month from acme, seen 2026-01-01",
+    ),
+    (FREE, "free from acme, seen 2026-01-01"),
+    (OPEN, "open source from acme, seen 2026-01-01"),
+    (UNKNOWN, "unknown from acme, seen 2026-01-01"),
+]
+
+
+@pytest.mark.parametrize(("said", "shown"), SHOWN)
+def test_a_price_is_read_as_people_say_it(said: Price, shown: str) -> None:
+    assert describe(said) == shown

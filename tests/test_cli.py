@@ -1,0 +1,364 @@
+"""The program as people start it: what it prints, how it ends, and what it leaves behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from matchgraph import settings
+from matchgraph.__main__ import _unreachable, _without_password
+from matchgraph.graphql.schema import sdl
+from matchgraph.servers import Servers
+from tests.conftest import url_of
+
+ROOT = Path(__file__).parents[1]
+SECRET = "s3cret"
+NOWHERE = f"postgresql://me:{SECRET}@127.0.0.1:1/catalog"
+NO_REDIS = f"redis://me:{SECRET}@127.0.0.1:1/0"
+GOOD = """
+matchgraph: 1
+observed: 2026-01-01
+artifacts:
+  - {slug: parser, kind: cli, name: Parser, source: "https://example.org"}
+"""
+HALF = """matchgraph: 1
+observed: 2026-01-01
+artifacts:
+  - slug: fine
+    kind: cli
+    name: Fine
+    source: https://example.org
+  - slug: Not A Slug
+    kind: cli
+    name: Bad
+    source: https://example.org
+"""
+
+
+def environment(folder: Path, **said: str) -> dict[str, str]:
+    """Nothing of ours but what is said."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DATABASE_URL", "REDIS_URL") and not name.startswith("MATCHGRAPH_")
+    }
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT / "src"),
+        "MATCHGRAPH_DATA": str(folder / "data"),
+        "COLUMNS": "80",
+        **said,
+    }
+
+
+def run(folder: Path, *arguments: str, **said: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the program to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "matchgraph", *arguments],
+        env=environment(folder, **said),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_it_prints_the_schema(tmp_path: Path) -> None:
+    found = run(tmp_path, "schema")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout == sdl()
+    assert list(tmp_path.iterdir()) == [], "and needs no server for it"
+
+
+def test_without_a_command_it_says_which_there_are(tmp_path: Path) -> None:
+    found = run(tmp_path)
+    assert found.returncode == 2
+    for command in ("serve", "project", "migrate", "import", "rebuild", "schema"):
+        assert command in found.stdout + found.stderr
+
+
+# Called wrongly
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "words"),
+    [
+        (["rebuild", "nothing"], {}, ["'nothing'", "artifact_listing", "price_history"]),
+        (["import", "manifest", "missing.yaml"], {}, ["missing.yaml"]),
+        (["import", "manifest", "."], {}, ["directory"]),
+        (["migrate"], {"MATCHGRAPH_PORT": "http"}, ["MATCHGRAPH_PORT", "1 to 65535"]),
+        (["serve"], {"MATCHGRAPH_MODE": "prod"}, ["MATCHGRAPH_MODE", "production"]),
+    ],
+)
+def test_called_wrongly_it_says_how_and_ends_with_2(
+    tmp_path: Path, arguments: list[str], said: dict[str, str], words: list[str]
+) -> None:
+    found = run(tmp_path, *arguments, **said)
+    assert found.returncode == 2, found
+    for word in words:
+        assert word in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "data").exists()
+
+
+# Servers that cannot be reached
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """The port of a server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", NOWHERE),
+        ("DATABASE_URL", f"postgresql://me:{SECRET}/x@localhost/catalog"),
+        ("REDIS_URL", NO_REDIS),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_without_its_password(
+    tmp_path: Path, servers: Servers, name: str, url: str
+) -> None:
+    urls = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url, name: url}
+    began = time.monotonic()
+    found = run(tmp_path, "migrate", **urls)
+    assert found.returncode == 3, found
+    assert time.monotonic() - began < 8
+    assert name in found.stderr
+    assert "Start that server" in found.stderr
+    assert f"unset it to have one started in {tmp_path / 'data'}" in found.stderr
+    assert SECRET not in found.stderr + found.stdout
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", f"postgresql://me@127.0.0.1:1/catalog?password={SECRET}"),
+        ("DATABASE_URL", f"postgresql://127.0.0.1:1/catalog?user=me&password={SECRET}&x=1"),
+        ("DATABASE_URL", f"postgresql://me:p@{SECRET}@127.0.0.1:1/catalog"),
+        ("DATABASE_URL", f"mysql://me:{SECRET}@localhost/catalog"),
+        ("DATABASE_URL", f"postgresql://me:{SECRET}@[::1/catalog"),
+        ("DATABASE_URL", "nonsense"),
+        ("REDIS_URL", f"redis://:{SECRET}@127.0.0.1:1"),
+        ("REDIS_URL", f"redis://127.0.0.1:1?password={SECRET}"),
+        ("REDIS_URL", f"http://me:{SECRET}@127.0.0.1:1"),
+        ("REDIS_URL", "nonsense"),
+    ],
+)
+def test_no_url_shows_its_password_however_it_is_written(name: str, url: str) -> None:
+    reason = _unreachable(name, url)
+    assert reason
+    assert SECRET not in reason + _without_password(url)
+    assert _without_password("postgresql://me@host/db?host=/run") == (
+        "postgresql://me@host/db?host=/run"
+    )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1", "", "1.5", " 80"])
+def test_a_port_is_a_number_from_1_to_65535(port: str) -> None:
+    with pytest.raises(settings.BadSetting, match="1 to 65535"):
+        settings.read({"MATCHGRAPH_PORT": port})
+    assert settings.read({"MATCHGRAPH_PORT": "65535"}).port == 65535
+
+
+def test_a_server_that_never_answers_is_given_up_soon(tmp_path: Path, servers: Servers) -> None:
+    with silent() as port, ThreadPoolExecutor() as threads:
+        began = time.monotonic()
+        both = [
+            threads.submit(run, tmp_path, "migrate", **urls)
+            for urls in (
+                {"DATABASE_URL": f"postgresql://127.0.0.1:{port}", "REDIS_URL": servers.redis_url},
+                {"DATABASE_URL": servers.database_url, "REDIS_URL": f"redis://127.0.0.1:{port}"},
+            )
+        ]
+        for found in both:
+            assert found.result().returncode == 3, found.result()
+        assert time.monotonic() - began < 12
+
+
+# Commands on a database
+
+
+@pytest.fixture
+def ours(url: str, servers: Servers) -> dict[str, str]:
+    return {"DATABASE_URL": url, "REDIS_URL": servers.redis_url}
+
+
+def test_a_manifest_is_imported_once(tmp_path: Path, ours: dict[str, str]) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    first = run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    assert first.returncode == 0, first
+    assert "1 registered (1 events)" in first.stdout
+    again = run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    assert again.returncode == 0
+    assert "1 unchanged (0 events)" in again.stdout
+
+    # And what it led to can be computed anew.
+    found = run(tmp_path, "rebuild", "all", **ours)
+    assert found.returncode == 0, found
+    assert "artifact_listing is rebuilt up to position 1.\n" in found.stdout
+    assert found.stdout.count("is rebuilt up to position 1.") >= 4
+
+
+def test_a_broken_manifest_is_named_by_file_and_line_and_the_rest_imported(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "half.yaml").write_text(HALF)
+    (tmp_path / "broken.yaml").write_text("artifacts: [\n")
+    clash = GOOD.replace("slug: parser", "slug: other, aliases: [parser]")
+    (tmp_path / "clash.yaml").write_text(clash)
+    files = ("half.yaml", "broken.yaml", "good.yaml", "clash.yaml")
+    found = run(tmp_path, "import", "manifest", *files, **ours)
+    assert found.returncode == 1, found
+    assert "half.yaml:8" in found.stderr
+    assert "broken.yaml:" in found.stderr
+    assert "other: 'parser' is taken" in found.stderr
+    assert "2 registered, 1 refused (2 events)" in found.stdout.replace(" \n", " ")
+    assert "Traceback" not in found.stderr
+
+
+def test_a_database_that_nobody_migrated_is_not_worked_on(tmp_path: Path, servers: Servers) -> None:
+    urls = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
+    postgres = url_of(servers.database_url, "postgres")
+    found = run(tmp_path, "rebuild", "all", **{**urls, "DATABASE_URL": postgres})
+    assert found.returncode == 1, found
+    assert "run `matchgraph migrate` first" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+# serve
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class Served:
+    """`matchgraph serve` on a folder of its own."""
+
+    def __init__(self, folder: Path, **said: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        said = {"MATCHGRAPH_PORT": str(self.port), **said}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "matchgraph", "serve", "--no-catalogs"],
+            env=environment(folder, **said),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.said: list[str] = []
+        # Somebody has to read what it says, or it would wait for that.
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.said.extend(self.process.stdout)
+
+    def ask(self, query: str) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql",
+            json.dumps({"query": query}).encode(),
+            {"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)["data"]
+
+    def wait(self) -> "Served":
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError):
+                self.ask("{ position { head } }")
+                return self
+            time.sleep(0.05)
+        raise AssertionError("".join(self.said))
+
+    def end(self, number: int = signal.SIGINT) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=30)
+        self._reading.join(timeout=10)
+        return code
+
+    def left(self) -> list[psutil.Process]:
+        """Whatever still works in the folder."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if Path(process.cwd()).is_relative_to(self.folder):
+                    found.append(process)
+        return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the tests below go on with, one after the other."""
+    return tmp_path_factory.mktemp("served")
+
+
+REGISTER = """mutation { registerArtifact(slug: "parser", kind: CLI, facts: {name: "Parser"},
+  provenance: {source: "s", observedAt: "2026-01-01T00:00:00Z"}) {
+  ... on Change { position artifact { slug } } } }"""
+
+
+def test_it_serves_on_a_folder_of_its_own_and_ends_cleanly(folder: Path) -> None:
+    served = Served(folder).wait()
+    answer = served.ask(REGISTER)
+    assert answer["registerArtifact"] == {"position": "1", "artifact": {"slug": "parser"}}
+    assert f"http://localhost:{served.port}/graphql" in "".join(served.said)
+    assert served.end(signal.SIGINT) == 0, "".join(served.said)
+    assert served.left() == []
+    assert "Traceback" not in "".join(served.said)
+
+
+def test_it_goes_on_with_what_is_in_the_folder_and_once_at_a_time(folder: Path) -> None:
+    served = Served(folder).wait()
+    assert served.ask('{ artifact(slug: "parser") { name } }') == {"artifact": {"name": "Parser"}}
+    second = Served(folder)
+    assert second.process.wait(timeout=20) == 3
+    second._reading.join(timeout=10)
+    assert "is in use" in "".join(second.said)
+    assert "Traceback" not in "".join(second.said)
+    assert served.ask("{ position { head } }") == {"position": {"head": "1"}}
+    assert served.end(signal.SIGTERM) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
+    assert served.left() == []
+
+
+def test_killed_it_starts_again_with_everything_there(folder: Path) -> None:
+    served = Served(folder).wait()
+    served.end(signal.SIGKILL)
+    again = Served(folder).wait()
+    assert again.ask('{ artifact(slug: "parser") { name } }') == {"artifact": {"name": "Parser"}}
+    assert again.end() == 0
+    assert again.left() == []
+
+
+def test_a_port_in_use_is_no_success(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        served = Served(folder, MATCHGRAPH_PORT=str(server.getsockname()[1]))
+        code = served.process.wait(timeout=40)
+    served._reading.join(timeout=10)
+    assert code != 0
+    assert "address already in use" in "".join(served.said)
+    assert served.left() == []

@@ -1,0 +1,95 @@
+"""Migrations bring any database up to date, whoever starts them and however often."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from matchgraph import migrate
+from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.servers import Servers
+from tests.conftest import url_of
+
+ROOT = Path(__file__).parents[1]
+NAMES = sorted(file.stem for file in migrate.folder().glob("*.sql"))
+SCHEMA = """SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns
+  WHERE table_schema = 'public' ORDER BY 1, 2"""
+
+
+@pytest.fixture
+async def empty(servers: Servers) -> AsyncIterator[str]:
+    """The connection string of a database without anything in it."""
+    name = f"empty_{uuid4().hex[:12]}"
+    admin = await asyncpg.connect(servers.database_url)
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield url_of(servers.database_url, name)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+async def fetch(url: str, query: str) -> list[tuple[object, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+APPLIED = "SELECT migration_id FROM _pogo_migration ORDER BY 1"
+
+
+async def test_an_empty_database_is_brought_up_to_date_and_stays_so(empty: str) -> None:
+    await migrate.apply(empty)
+    assert [name for (name,) in await fetch(empty, APPLIED)] == NAMES
+    before = await fetch(empty, SCHEMA)
+    await migrate.apply(empty)
+    assert await fetch(empty, SCHEMA) == before
+    assert [name for (name,) in await fetch(empty, APPLIED)] == NAMES
+    checkpoints = await fetch(empty, "SELECT name, position FROM projection_checkpoint ORDER BY 1")
+    assert checkpoints == sorted((projection.name, 0) for projection in PROJECTIONS)
+
+
+async def test_processes_that_migrate_at_once_all_end_well(empty: str) -> None:
+    program = (
+        "import asyncio, sys; from matchgraph import migrate;"
+        " asyncio.run(migrate.apply(sys.argv[1]))"
+    )
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, empty),
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        _, said = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, said
+    assert [name for (name,) in await fetch(empty, APPLIED)] == NAMES
+
+
+async def test_a_process_that_is_killed_while_migrating_is_in_nobodys_way(empty: str) -> None:
+    holder = await asyncpg.connect(empty)
+    await holder.execute("SELECT pg_advisory_lock($1)", migrate.LOCK)
+    waiting = asyncio.ensure_future(migrate.apply(empty))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    holder.terminate()
+    await asyncio.wait_for(waiting, 20)
+    assert [name for (name,) in await fetch(empty, APPLIED)] == NAMES
+
+
+def test_migrations_are_numbered_without_gaps_and_open_with_their_question() -> None:
+    assert [name[:4] for name in NAMES] == [f"{n:04}" for n in range(1, len(NAMES) + 1)]
+    for file in migrate.folder().glob("*.sql"):
+        assert file.read_text().splitlines()[0].rstrip().endswith("?"), file
+
+
+async def test_a_database_that_is_away_says_so(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        await migrate.apply(f"postgresql://postgres@/x?host={tmp_path}")
