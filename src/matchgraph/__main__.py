@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 ca
 import asyncio
 import logging
 import re
+import socket
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -87,10 +88,23 @@ def serve(
             access_log=False,
             server_header=False,
         )
-        rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
+        server = _Server(config)
         # Ctrl-C is how one ends it, so it is no failure.
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run()
+            server.run()
+        if not server.started:
+            _fail(f"It could not start on port {settings.port}; the log above says why.")
+
+
+class _Server(uvicorn.Server):
+    """Says where GraphQL is, once it is there."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn starts, and a word more."""
+        await super().startup(sockets)
+        if self.started:
+            port = self.config.port
+            rich.print(f"GraphQL is on http://localhost:{port}/graphql (Ctrl-C ends it)")
 
 
 async def _prepare(servers: Servers, catalogs: bool) -> None:

@@ -1,20 +1,22 @@
 """How every command runs: decided on fresh state, appended whole, safe to repeat."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
 from matchgraph.domain.aggregate import Aggregate
-from matchgraph.domain.artifact import Alias, Artifact, Status, id_of
+from matchgraph.domain.artifact import Alias, Artifact, id_of
 from matchgraph.domain.errors import Refusal, SlugTaken, UnknownAlias, UnknownArtifact
 from matchgraph.eventstore.errors import AlreadyDone, Conflict
 from matchgraph.eventstore.store import Request, Store, fingerprint
 
 # Each time somebody else was first, the rules are decided again; more often than this in a row
 # means that something is wrong.
-ATTEMPTS = 10
-# Aliases and merges lead on; a chain this long is not one that people made.
-MOST_STEPS = 10
+ATTEMPTS = 20
+# Units: seconds.
+LONGEST_PAUSE = 0.02
 
 
 async def change(
@@ -43,6 +45,8 @@ async def change(
             raise
         with suppress(AlreadyDone, Conflict):
             return await store.append(changed, request, payload)
+        # Many at once would otherwise meet again and again.
+        await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
     raise Conflict(f"others were first {ATTEMPTS} times in a row; try again in a moment")
 
 
@@ -66,18 +70,6 @@ async def artifact(store: Store, slug: str) -> Artifact:
     if not isinstance(found, Artifact):
         raise UnknownArtifact(slug[:200])
     return found
-
-
-async def survivor(store: Store, found: Artifact) -> Artifact:
-    """The artifact that a merged one leads to in the end. Raises: UnknownArtifact."""
-    for _ in range(MOST_STEPS):
-        if found.status is not Status.MERGED:
-            return found
-        assert found.into is not None, "a merged artifact leads somewhere"
-        into = await store.load(found.into)
-        assert isinstance(into, Artifact), "artifacts are merged into artifacts"
-        found = into
-    raise UnknownArtifact(found.slug)
 
 
 async def alias(store: Store, slug: str) -> Alias:

@@ -304,21 +304,18 @@ class Artifact(Aggregate):
         self.capabilities[capability.key] = capability
 
     def claim_capability(self, capability: Capability) -> None:
-        """Adds or revises, as importers do: a weaker claim changes nothing, and what was retired
-        comes back only by a claim as strong as the retired one.
+        """Adds or revises, as importers do: a weaker claim changes nothing, nor does any claim of
+        what was retired, for importers go on finding what a curator took away.
 
         Raises: RetiredArtifact, MergedArtifact, BadSlug, BadText, FutureObservation.
         """
         self._must_be_active()
-        known = self.capabilities.get(capability.key) or self.retired_capabilities.get(
-            capability.key
-        )
+        capability = capability.checked(self.now)
+        if capability.key in self.retired_capabilities:
+            return
+        known = self.capabilities.get(capability.key)
         if known is None:
             self.add_capability(capability)
-        elif capability.key in self.retired_capabilities:
-            # Curators retire what importers keep finding; only a declaration brings it back.
-            if capability.provenance.method is Method.DECLARED:
-                self.revise_capability(capability)
         elif capability.provenance.method.strength >= known.provenance.method.strength:
             self.revise_capability(capability)
 

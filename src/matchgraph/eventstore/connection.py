@@ -15,10 +15,12 @@ else:  # generic for the type checker only
     Statement = asyncpg.prepared_stmt.PreparedStatement
 
 # A connection that was lost says so in one of these ways. 57P01 to 57P05 are PostgreSQL's own
-# words for a session that it ends: shutdown, crash, database dropped, idle for too long.
+# words for a session that it ends: shutdown, crash, database dropped, idle for too long. A session
+# that hears them while it is idle is asyncpg's InternalClientError until the line is closed.
 LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
