@@ -1,13 +1,12 @@
 """`python -m bench`: starts servers of its own, measures, prints tables.
 
-    python -m bench                          everything
-    python -m bench append read --quick      two suites, short
-    python -m bench --flush-ms 1             on a RAM disk whose flushes take 1 ms each
-    python -m bench --write docs/benchmarks.md
+python -m bench                          everything
+python -m bench append read --quick      two suites, short
+python -m bench --flush-ms 1             on a RAM disk whose flushes take 1 ms each
+python -m bench --write docs/benchmarks.md
 """
 
 import argparse
-import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -119,12 +118,10 @@ def replaced(page: str, sections: dict[str, str]) -> str:
     """The page with each section between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` new."""
     for name, text in sections.items():
         begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-        pattern = re.escape(begin) + ".*?" + re.escape(end)
-        page, found = re.subn(
-            pattern, lambda _, t=text: f"{begin}\n{t}\n{end}", page, flags=re.DOTALL
-        )
-        if not found:
-            page = f"{page.rstrip()}\n\n{begin}\n{text}\n{end}\n"
+        section = f"{begin}\n{text}\n{end}"
+        before, marked, rest = page.partition(begin)
+        after = rest.partition(end)[2]
+        page = before + section + after if marked else f"{page.rstrip()}\n\n{section}\n"
     return page
 
 

@@ -10,8 +10,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,11 +60,11 @@ async def run(bench: Bench) -> None:
     )
     for callers in (1, 16, 64):
         column = "1 caller" if callers == 1 else f"{callers} callers"
-        table.add(OURS, column, lambda n=callers: _ours(bench, supply, n, seconds))
-        table.add(LIBRARY, column, lambda n=callers: _library(bench, supply, n, seconds))
+        table.add(OURS, column, partial(_ours, bench, supply, callers, seconds))
+        table.add(LIBRARY, column, partial(_library, bench, supply, callers, seconds))
         if find_spec("umadb") is not None:
-            table.add(UMADB, column, lambda n=callers: _umadb(bench, supply, n, seconds))
-        table.add(PGBENCH, column, lambda n=callers: _pgbench(bench, supply, n, seconds))
+            table.add(UMADB, column, partial(_umadb, bench, supply, callers, seconds))
+        table.add(PGBENCH, column, partial(_pgbench, bench, supply, callers, seconds))
     if find_spec("umadb") is None:
         table.absent[UMADB] = "the package `umadb` (client and server) is not installed"
     await bench.measure(table)
@@ -144,28 +146,30 @@ async def _pgbench(bench: Bench, supply: Supply, callers: int, seconds: float) -
         await admin.execute("CREATE TABLE plain (LIKE event INCLUDING ALL)")
         await admin.execute("CREATE SEQUENCE plain_position")
         await admin.close()
-        with tempfile.TemporaryDirectory(prefix="pgbench-", dir=bench.folder) as folder:
-            script = Path(folder, "insert.sql")
-            script.write_text(
-                "INSERT INTO plain VALUES (nextval('plain_position'), gen_random_uuid(), 1,"
-                f" '{event.topic}', '\\x{event.state.hex()}', clock_timestamp(), 'bench', 'bench',"
-                f" NULL, '\\x{bytes(32).hex()}');\n"
-            )
-            parts = urlsplit(url)
-            command = [str(postgres_bin("pgbench")), "-n", "-M", "prepared", "-f", str(script)]
-            command += ["-c", str(callers), "-j", str(min(callers, 2)), "-U", "postgres"]
-            command += ["-h", parts.hostname or parse_qs(parts.query)["host"][0]]
-            command += ["-l", "-T", str(math.ceil(seconds)), parts.path[1:]]
-            ended = await asyncio.create_subprocess_exec(
-                *command, cwd=folder, stdout=asyncio.subprocess.DEVNULL
-            )
-            if await ended.wait():
-                raise ChildProcessError(f"pgbench failed with {ended.returncode}")
-            # client, transaction, microseconds, script, the end in seconds and microseconds
-            took, ends = [], []
-            for log in Path(folder).glob("pgbench_log.*"):
-                for line in log.read_text().splitlines():
-                    words = line.split()
-                    took.append(int(words[2]) / 1e6)
-                    ends.append(int(words[4]) + int(words[5]) / 1e6)
-    return Round(len(took), max(ends) - min(ends) + took[0], took)
+        sql = (
+            "INSERT INTO plain VALUES (nextval('plain_position'), gen_random_uuid(), 1,"
+            f" '{event.topic}', '\\x{event.state.hex()}', clock_timestamp(), 'bench', 'bench',"
+            f" NULL, '\\x{bytes(32).hex()}');\n"
+        )
+        return await asyncio.to_thread(_pgbench_runs, bench, url, sql, callers, seconds)
+
+
+def _pgbench_runs(bench: Bench, url: str, sql: str, callers: int, seconds: float) -> Round:
+    with tempfile.TemporaryDirectory(prefix="pgbench-", dir=bench.folder) as folder:
+        script = Path(folder, "insert.sql")
+        script.write_text(sql)
+        parts = urlsplit(url)
+        command = [str(postgres_bin("pgbench")), "-n", "-M", "prepared", "-f", str(script)]
+        command += ["-c", str(callers), "-j", str(min(callers, 2)), "-U", "postgres"]
+        command += ["-h", parts.hostname or parse_qs(parts.query)["host"][0]]
+        command += ["-l", "-T", str(math.ceil(seconds)), parts.path[1:]]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        # client, transaction, microseconds, script, its end in seconds and microseconds
+        lines = [
+            [int(word) for word in line.split()]
+            for log in Path(folder).glob("pgbench_log.*")
+            for line in log.read_text().splitlines()
+        ]
+    ends = [line[4] + line[5] / 1e6 for line in lines]
+    took = [line[2] / 1e6 for line in lines]
+    return Round(len(lines), max(ends) - min(ends) + median(took), took)

@@ -254,7 +254,7 @@ def rendered(
             " before the rounds.",
         ]
     if spread := _spread(found):
-        lines += ["" if not flushes else "", spread]
+        lines += ["", spread]
     for note in [*(f"{row}: {why}." for row, why in table.absent.items()), *table.notes]:
         lines += ["", note]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 from eventsourcing.persistence import StoredEvent
@@ -16,7 +17,7 @@ from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore.store import stored
 
 PROVIDERS = ("anthropic", "azure", "bedrock", "deepinfra", "google", "groq", "mistral", "openai")
-UNITS = (Unit.INPUT_TOKEN, Unit.OUTPUT_TOKEN, Unit.CACHED_INPUT_TOKEN)
+UNITS = (Unit.INPUT_TOKEN, Unit.OUTPUT_TOKEN)
 COUNTS = (SignalName.DOWNLOADS_30D, SignalName.STARS, SignalName.DEPENDENTS)
 BEGINNING = datetime(2026, 1, 1, 8, 30, tzinfo=UTC)
 
@@ -30,13 +31,13 @@ def registered_and_observed(
     """
     chance = Random(11)
     catalog = [_artifact(n, chance) for n in range(artifacts)]
-    registrations = [event for artifact in catalog for event in artifact.collect_events()]
-    observed: list[AggregateEvent] = []
+    registrations: list[Any] = [e for artifact in catalog for e in artifact.collect_events()]
+    observed: list[Any] = []
     for n in range(observations):
         for artifact in catalog:
             _observe(artifact, n, chance)
             observed += artifact.collect_events()
-    return registrations, observed  # type: ignore[return-value]
+    return registrations, observed
 
 
 def _artifact(n: int, chance: Random) -> Artifact:
@@ -62,7 +63,7 @@ def _observe(artifact: Artifact, n: int, chance: Random) -> None:
     else:
         artifact.observe_price(
             Price(
-                provider=chance.choice(PROVIDERS),
+                provider=artifact.facts.vendor or "",
                 pricing=Pricing.PAID,
                 amount=Decimal(chance.randrange(1, 2000)) / 10**8,
                 currency="USD",
@@ -83,10 +84,10 @@ class Supply:
 
     def __init__(self, artifacts: int = 500, observations: int = 10) -> None:
         observed = registered_and_observed(artifacts, observations)[1]
-        self._patterns = [
-            (row.originator_version, row.topic, *row.state.split(str(row.originator_id).encode()))
-            for row in rows(observed)
-        ]
+        self._patterns: list[tuple[int, str, bytes, bytes]] = []
+        for row in rows(observed):
+            before, _, after = row.state.partition(str(row.originator_id).encode())
+            self._patterns.append((row.originator_version, row.topic, before, after))
         self._artifacts = artifacts
         self.bytes = sum(len(a) + 36 + len(b) for _, _, a, b in self._patterns) // len(observed)
 

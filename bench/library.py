@@ -1,6 +1,6 @@
 """The peer: the same catalog as one would build it with the eventsourcing library alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
@@ -8,10 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import Tracking, Transcoder, Transcoding
+from eventsourcing.persistence import JSONTranscoder, Tracking, Transcoding
 from eventsourcing.postgres import PostgresFactory, PostgresTrackingRecorder
 from psycopg.sql import SQL
 
+from matchgraph.domain.aggregate import AggregateEvent
 from matchgraph.domain.artifact import Artifact, Facts
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
@@ -80,7 +81,7 @@ class Catalog(Application[UUID]):
 
     name = "library"
 
-    def register_transcodings(self, transcoder: Transcoder) -> None:
+    def register_transcodings(self, transcoder: JSONTranscoder) -> None:
         super().register_transcodings(transcoder)
         for transcoding in (PriceAsDict, SignalAsDict, FactsAsDict, ProvenanceAsDict):
             transcoder.register(transcoding())
@@ -110,6 +111,15 @@ def catalog(url: str, connections: int = 2) -> Iterator[Catalog]:
         yield application
     finally:
         application.close()
+
+
+def fill(application: Catalog, events: Sequence[AggregateEvent]) -> int:
+    """Records the events through the library's own mapper; returns their bytes of state."""
+    rows = [application.mapper.to_stored_event(event) for event in events]
+    # Few at a time: over a unix socket, a call of several hundred kilobytes waits for ever.
+    for start in range(0, len(rows), 250):
+        application.recorder.insert_events(rows[start : start + 250])
+    return sum(len(row.state) for row in rows)
 
 
 class View(PostgresTrackingRecorder):

@@ -50,7 +50,25 @@ def described() -> list[str]:
         f"{os.cpu_count()} cores ({_processor()}), load {os.getloadavg()[0]:.1f} at the start",
         f"Python {platform.python_version()}, {postgres.strip()}",
         ", ".join(found),
+        f"commit {_commit()}",
     ]
+
+
+def _commit() -> str:
+    """Which code is measured."""
+    root = Path(__file__).parents[1]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return "unknown"
+
+    def said(*words: str) -> str:
+        return subprocess.run(
+            [git, "-C", root, *words], capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    measured = ("src/matchgraph/eventstore", "src/matchgraph/projections", "migrations")
+    changed = said("status", "--porcelain", "--", *measured)
+    return said("rev-parse", "--short", "HEAD") + (" and uncommitted changes" if changed else "")
 
 
 def _processor() -> str:

@@ -1,10 +1,13 @@
 """Reading the whole history and decoding it."""
 
 import asyncio
+import time
+from contextlib import aclosing
 from dataclasses import fields
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
+from eventsourcing.projection import ApplicationSubscription
 
 from bench import history, library
 from bench.frame import Bench, Goal, Round, Table, timed
@@ -13,7 +16,7 @@ from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import MOST_IN_PAGE, Request, Store, open_store
 from matchgraph.projections.price_history import PRICE_HISTORY
 from matchgraph.projections.projection import Batch, Heard, Projection
-from matchgraph.projections.runner import read_page
+from matchgraph.projections.runner import pages
 
 LEAN = "matchgraph: packed page, one projection's lean types"
 FULL = "matchgraph: packed page, every event in full"
@@ -42,11 +45,8 @@ async def run(bench: Bench) -> None:
                 rows[start : start + 20_000], Request(actor="bench", request_id="bench")
             )
         with library.catalog(library_url) as application:
-            stored = [application.mapper.to_stored_event(event) for event in events]
-            for start in range(0, count, 250):
-                application.recorder.insert_events(stored[start : start + 250])
-            library_size = sum(len(row.state) for row in stored) // count
-            del stored, rows, events, registrations, observed
+            library_size = library.fill(application, events) // count
+            del rows, events, registrations, observed
             db = await connect(url, "bench")
             await db.execute("SET ROLE NONE")
             await db.execute("VACUUM ANALYZE event")
@@ -84,7 +84,8 @@ def _projection_of_everything() -> Projection:
         shape = [(f.name, hints[f.name]) for f in fields(event) if f.name not in codec.HEADER]
         tag = codec.tag_of(topic, codec.version_of(event))
         name = event.__name__
-        heard.append(msgspec.defstruct(name, shape, bases=(Heard,), tag=tag, frozen=True))
+        made: Any = msgspec.defstruct(name, shape, bases=(Heard,), tag=tag, frozen=True)
+        heard.append(made)
 
     async def apply(db: Connection, batch: Batch) -> None:
         pass
@@ -95,11 +96,13 @@ def _projection_of_everything() -> Projection:
 async def _packed(db: Connection, count: int, projection: Projection | None) -> Round:
     after, heard = 0, 0
     async with timed(count) as rounds:
-        while page := await read_page(db, after, MOST_IN_PAGE):
-            if projection is not None:
-                heard += len(projection.batch(page))
-            after = page.last
-    assert after == count and (projection is None or heard > 0), "all of it was read"
+        async with aclosing(pages(db)) as history_read:
+            async for page in history_read:
+                if projection is not None:
+                    heard += len(projection.batch(page))
+                after = page.last
+    assert after == count, "all of it was read"
+    assert projection is None or heard > 0, "and something was heard"
     return rounds[0]
 
 
@@ -127,10 +130,6 @@ async def _rows(store: Store, count: int) -> Round:
 
 
 def _library(application: library.Catalog, count: int) -> Round:
-    import time
-
-    from eventsourcing.projection import ApplicationSubscription
-
     start = time.perf_counter()
     with ApplicationSubscription(application, gt=0) as subscription:
         for _, tracking in subscription:

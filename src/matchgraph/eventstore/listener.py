@@ -23,8 +23,8 @@ class Listener:
         self._channels = channels
         self._poll = poll
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._changed = asyncio.Event()  # who waits for what, or whether we are connected
         self._task: asyncio.Task[None] | None = None
-        self._listening = asyncio.Event()
 
     async def __aenter__(self) -> "Listener":
         self._task = asyncio.create_task(self._run(), name="listener")
@@ -39,6 +39,7 @@ class Listener:
         """Wake-ups from now on: look first, then wait, and nothing in between is missed."""
         event = asyncio.Event()
         self._waiting[channel].add(event)
+        self._changed.set()
         try:
             yield Wakes(event, self._poll)
         finally:
@@ -53,24 +54,24 @@ class Listener:
             try:
                 await self._listen()
             except (*LOST, asyncpg.PostgresError):
-                self._listening.clear()
                 await asyncio.sleep(0.2)
 
     async def _listen(self) -> None:
         connection = await connect(self._url, "listener")
-        ended = asyncio.Event()
         try:
-            connection.add_termination_listener(lambda _: ended.set())
-            for channel in self._channels:
-                await connection.add_listener(channel, lambda *said: self._wake(str(said[2])))
-            self._listening.set()
-            # Whatever happened while nobody listened.
-            for channel in self._channels:
-                self._wake(channel)
-            while not ended.is_set():
+            connection.add_termination_listener(lambda _: self._changed.set())
+            # Only what somebody has waited for: hearing of each append costs a tenth of it.
+            heard: set[str] = set()
+            while not connection.is_closed():
+                self._changed.clear()
+                for channel in [c for c in self._channels if self._waiting[c] and c not in heard]:
+                    heard.add(channel)
+                    await connection.add_listener(channel, lambda *said: self._wake(str(said[2])))
+                    # Whatever happened while nobody listened.
+                    self._wake(channel)
                 try:
                     async with asyncio.timeout(10):
-                        await ended.wait()
+                        await self._changed.wait()
                 except TimeoutError:
                     # A peer that vanished without a word is only found by asking.
                     await connection.execute("SELECT", timeout=5)
