@@ -95,12 +95,11 @@ def _projection_of_everything() -> Projection:
 
 async def _packed(db: Connection, count: int, projection: Projection | None) -> Round:
     after, heard = 0, 0
-    async with timed(count) as rounds:
-        async with aclosing(pages(db)) as history_read:
-            async for page in history_read:
-                if projection is not None:
-                    heard += len(projection.batch(page))
-                after = page.last
+    async with timed(count) as rounds, aclosing(pages(db)) as history_read:
+        async for page in history_read:
+            if projection is not None:
+                heard += len(projection.batch(page))
+            after = page.last
     assert after == count, "all of it was read"
     assert projection is None or heard > 0, "and something was heard"
     return rounds[0]

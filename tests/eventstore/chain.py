@@ -8,16 +8,16 @@ in UTF-8 after its length in 4 bytes (a key that is absent has the length -1); t
 
 import hashlib
 import struct
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+
+import asyncpg
 
 from matchgraph.eventstore.connection import Connection, Pool
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def leaf(row: Mapping[str, Any]) -> bytes:
+def leaf(row: asyncpg.Record) -> bytes:
     microseconds = (row["recorded_at"] - EPOCH) // timedelta(microseconds=1)
     said = b"\0" + struct.pack(">qq", row["position"], microseconds)
     said += row["originator_id"].bytes + struct.pack(">q", row["originator_version"])

@@ -53,9 +53,7 @@ class OurAggregateRecorder(AggregateRecorder):
         """Waits in this thread for what the loop does in its own."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **_: Any
-    ) -> Sequence[int] | None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         self._append(stored_events)
         return None
 
@@ -99,9 +97,7 @@ class OurAggregateRecorder(AggregateRecorder):
 class OurApplicationRecorder(OurAggregateRecorder, ApplicationRecorder):
     """Records the histories of aggregates in one order."""
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], **_: Any
-    ) -> Sequence[int] | None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **_: Any) -> Sequence[int] | None:
         return list(self._append(stored_events))
 
     def select_notifications(

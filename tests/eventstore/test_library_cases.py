@@ -28,9 +28,7 @@ class TestTheStoreRecordsAggregates(library.AggregateRecorderTestCase):
         return self._recorder
 
 
-class TestTheStoreRecordsApplications(
-    library.ApplicationRecorderTestCase[OurApplicationRecorder]
-):
+class TestTheStoreRecordsApplications(library.ApplicationRecorderTestCase[OurApplicationRecorder]):
     @pytest.fixture(autouse=True)
     def recorder(self, url: str) -> Iterator[None]:
         self._recorder = OurApplicationRecorder(url)
@@ -80,11 +78,11 @@ async def test_the_library_reads_an_artifact_that_we_recorded(
     await store.append([made, alias], request_by)
 
     repository = Repository(EventStore(CatalogMapper(), library_recorder))
-    read = repository.get(made.id)
-    assert isinstance(read, Artifact)
+    read: Artifact = repository.get(made.id)
     assert read == made
     assert read.prices == made.prices
-    assert repository.get(alias.id) == alias
+    read_too: Alias = repository.get(alias.id)
+    assert read_too == alias
     first: Artifact = repository.get(made.id, version=1)
     assert (first.version, first.capabilities) == (1, {})
 

@@ -1,0 +1,122 @@
+"""A proxy between the store and PostgreSQL that cuts the line around an append, when told to."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum, auto
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+
+class Cut(Enum):
+    """Where the line is cut while an append goes over it."""
+
+    BEFORE = auto()
+    """The append never arrives."""
+    WITHIN = auto()
+    """Half of it arrives."""
+    AFTER = auto()
+    """All of it arrives, and PostgreSQL sees at once that nobody waits for the answer."""
+    UNAWARE = auto()
+    """All of it arrives, and PostgreSQL does not see that nobody waits."""
+
+
+class Proxy:
+    """Forwards everything. Before each append it asks `decide` whether to cut, and how."""
+
+    def __init__(self, url: str, folder: Path, decide: Callable[[], Cut | None]) -> None:
+        server = urlsplit(url)
+        asked = parse_qs(server.query)
+        self._host = asked["host"][0] if "host" in asked else server.hostname or "localhost"
+        self._port = int(asked["port"][0] if "port" in asked else server.port or 5432)
+        self._socket = f"{folder}/.s.PGSQL.5432"
+        self._decide = decide
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: list[asyncio.StreamWriter] = []
+        self._clients: list[asyncio.StreamWriter] = []
+        who = server.netloc.rpartition("@")[0]
+        self.url = f"postgresql://{who}@{server.path}?host={folder}&port=5432"
+        self.cuts = 0
+
+    async def __aenter__(self) -> "Proxy":
+        self._listening = await asyncio.start_unix_server(self._serve, self._socket)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listening.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._open:
+            writer.transport.abort()
+
+    def announce_the_end(self) -> None:
+        """Says what PostgreSQL says to idle sessions as it shuts down, but not that the line is
+        closed: that comes a moment later, and much can be asked in between."""
+        fields = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to a test\0\0"
+        for writer in self._clients:
+            writer.write(b"E" + (4 + len(fields)).to_bytes(4) + fields)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a connection is served by a task"
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            if self._host.startswith("/"):
+                path = f"{self._host}/.s.PGSQL.{self._port}"
+                from_server, to_server = await asyncio.open_unix_connection(path)
+            else:
+                from_server, to_server = await asyncio.open_connection(self._host, self._port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._open += [writer, to_server]
+        self._clients.append(writer)
+        back = asyncio.create_task(self._answer(from_server, writer))
+        self._tasks.add(back)
+        back.add_done_callback(self._tasks.discard)
+        cut = None
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            cut = await self._forward(reader, to_server)
+        back.cancel()
+        writer.transport.abort()
+        if cut is not Cut.UNAWARE:
+            to_server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while said := await reader.read(65536):
+                writer.write(said)
+                await writer.drain()
+        writer.transport.abort()
+
+    async def _forward(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> Cut:
+        """Forwards messages until one is cut off. Raises: IncompleteReadError at the end."""
+        size = await reader.readexactly(4)
+        to_server.write(size + await reader.readexactly(int.from_bytes(size) - 4))
+        appends: set[bytes] = set()
+        held, appending = b"", False
+        while True:
+            head = await reader.readexactly(5)
+            body = await reader.readexactly(int.from_bytes(head[1:]) - 4)
+            held += head + body
+            kind = head[:1]
+            if kind == b"P":
+                name, query, _ = body.split(b"\0", 2)
+                if b"event_append(" in query:
+                    appends.add(name)
+            elif kind == b"B":
+                appending = body.split(b"\0", 2)[1] in appends
+            elif kind == b"S" and appending:
+                appending = False
+                if cut := self._decide():
+                    self.cuts += 1
+                    part = {Cut.BEFORE: 0, Cut.WITHIN: len(held) // 2}.get(cut, len(held))
+                    to_server.write(held[:part])
+                    await to_server.drain()
+                    return cut
+            if not appending:
+                to_server.write(held)
+                await to_server.drain()
+                held = b""
