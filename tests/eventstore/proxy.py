@@ -22,15 +22,23 @@ class Cut(Enum):
 
 
 class Proxy:
-    """Forwards everything. Before each append it asks `decide` whether to cut, and how."""
+    """Forwards everything. Before each append, or whatever holds one of the words `at`, it asks
+    `decide` whether to cut, and how."""
 
-    def __init__(self, url: str, folder: Path, decide: Callable[[], Cut | None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        folder: Path,
+        decide: Callable[[], Cut | None],
+        at: tuple[bytes, ...] = (b"event_append(",),
+    ) -> None:
         server = urlsplit(url)
         asked = parse_qs(server.query)
         self._host = asked["host"][0] if "host" in asked else server.hostname or "localhost"
         self._port = int(asked["port"][0] if "port" in asked else server.port or 5432)
         self._socket = f"{folder}/.s.PGSQL.5432"
         self._decide = decide
+        self._at = at
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: list[asyncio.StreamWriter] = []
         self._clients: list[asyncio.StreamWriter] = []
@@ -104,7 +112,7 @@ class Proxy:
             kind = head[:1]
             if kind == b"P":
                 name, query, _ = body.split(b"\0", 2)
-                if b"event_append(" in query:
+                if any(words in query for words in self._at):
                     appends.add(name)
             elif kind == b"B":
                 appending = body.split(b"\0", 2)[1] in appends

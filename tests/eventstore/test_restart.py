@@ -136,6 +136,23 @@ async def test_an_append_cut_off_while_it_waits_for_its_turn_is_appended_once_an
     assert len(await log_of(url)) == 3
 
 
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_append_is_asked_after_for_as_long_as_there_is_patience(
+    url: str, folder: Path, cut: Cut
+) -> None:
+    plan = [Cut.AFTER, cut, cut, cut, cut]
+    at = (b"event_append(", b"SELECT position FROM event WHERE originator_id")
+    by = Request(actor="a", request_id="r")
+    async with (
+        Proxy(url, folder, lambda: plan.pop() if plan else None, at) as proxy,
+        open_store(proxy.url) as store,
+    ):
+        assert await store.append_stored([plain()], by) == 1
+        assert proxy.cuts == 5
+        assert await store.append_stored([plain()], by) == 2
+    assert len(await log_of(url)) == 2
+
+
 async def test_a_session_that_has_heard_of_its_end_and_is_not_yet_closed_counts_as_lost(
     url: str, folder: Path
 ) -> None:

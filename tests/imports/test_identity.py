@@ -12,7 +12,9 @@ from matchgraph.domain import text
 from matchgraph.imports import identity, models_dev
 from matchgraph.imports.identity import Identity, NotAModel, identify
 
-JUDGED = tuple(csv.DictReader((Path(__file__).parent / "identity_judged.csv").open("r")))
+JUDGED = tuple(
+    csv.DictReader((Path(__file__).parent / "identity_judged.csv").read_text().splitlines())
+)
 
 EXAMPLES = (
     ("address", "fireworks-ai", "accounts/fireworks/models/deepseek-v3p2", "deepseek-v3.2"),

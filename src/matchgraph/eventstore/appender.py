@@ -232,15 +232,20 @@ class Appender:
     async def _settle(self, group: list[_Append], reason: BaseException, sent: bool) -> None:
         """After a lost connection: finds out what became of the group, and appends it again if
         nothing did. The group was one transaction, so all of it is there or nothing."""
-        self._drop_connection()
-        try:
-            await self._connected(group)
-            assert self._connection is not None, "connected"
-            positions = [await _position_of(self._connection, append) for append in group]
-        except (*LOST, asyncpg.PostgresError):
-            kind = OutcomeUnknown if sent else Unavailable
-            _fail(group, kind(f"the database is away: {reason}"))
-            return
+        deadline = max(append.give_up_at for append in group)
+        while True:
+            self._drop_connection()
+            try:
+                await self._connected(group)
+                assert self._connection is not None, "connected"
+                positions = [await _position_of(self._connection, append) for append in group]
+                break
+            except (*LOST, asyncpg.PostgresError):
+                if time.monotonic() >= deadline:
+                    kind = OutcomeUnknown if sent else Unavailable
+                    _fail(group, kind(f"the database is away: {reason}"))
+                    return
+                await asyncio.sleep(0.05)
         again = []
         for append, position in zip(group, positions, strict=True):
             if append.position.done():

@@ -16,7 +16,13 @@ from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.appender import Appender, Request
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
-from matchgraph.eventstore.errors import AlreadyDone, Conflict, KeyReused, Unavailable
+from matchgraph.eventstore.errors import (
+    AlreadyDone,
+    Conflict,
+    KeyReused,
+    OutcomeUnknown,
+    Unavailable,
+)
 from matchgraph.eventstore.listener import Listener
 
 __all__ = ["Packed", "Recorded", "Request", "Store", "fingerprint", "open_store"]
@@ -86,8 +92,8 @@ class Store:
     async def append_batch(self, events: Sequence[StoredEvent], request: Request) -> int:
         """Appends many events by COPY, all or none; returns the position of the last one.
 
-        Raises: Conflict, Unavailable; also when the connection is lost, in which case the batch
-            may have been appended: whoever imports loads again before deciding.
+        Raises: Conflict, Unavailable; OutcomeUnknown when the connection is lost: whoever imports
+            loads again before deciding.
         """
         if not events:
             return await self.head()
@@ -113,7 +119,7 @@ class Store:
         except asyncpg.UniqueViolationError:
             raise Conflict("an event of the batch has a version that is taken") from None
         except LOST as reason:
-            raise Unavailable(f"the database is away: {reason}") from reason
+            raise OutcomeUnknown(f"the database is away: {reason}") from reason
         except FULL as reason:
             raise Unavailable(f"the database cannot take it in: {reason}") from reason
         return base + len(rows)
