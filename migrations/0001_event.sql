@@ -98,6 +98,8 @@ END;
 -- command refused for a conflict burns none and leaves its neighbours alone.
 -- The first eight arrays go by event, in order; `commands` numbers, upwards, the command that each
 -- belongs to. The keyed ones go by command that has an idempotency key, also one without any event.
+-- `keys` may be empty when no command has one, and `commands` when each event is one by itself:
+-- most are, and shorter arguments are a tenth of an append's work.
 -- Returns the position before the first event appended and the commands refused.
 CREATE FUNCTION event_append(
   ids uuid[], versions bigint[], topics text[], states bytea[],
@@ -155,6 +157,9 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
       IF refused <> '{}' THEN
         RAISE;
+      END IF;
+      IF commands = '{}' THEN
+        commands := ARRAY (SELECT generate_series(1, cardinality(ids)));
       END IF;
       refused := event_conflicts(
         ids, versions, commands, keyed_commands, keyed_actors, keyed_keys);

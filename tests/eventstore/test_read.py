@@ -662,3 +662,28 @@ async def test_the_store_keeps_a_page_of_history_as_one_array(
         assert (page.first, page.last) == (1, 1)
         assert page.json == b"[" + events[0].state + b"]"
         assert await read_page(db, 1, 10) is None  # type: ignore[arg-type]
+
+
+def test_small_amounts_are_written_without_an_exponent() -> None:
+    known = Artifact.register(
+        "parser",
+        Kind.CLI,
+        Facts(name="Parser"),
+        Provenance(
+            method=Method.DECLARED, source="s", observed_at=datetime(2026, 1, 1, tzinfo=UTC)
+        ),
+    )
+    known.observe_price(
+        Price(
+            provider="p",
+            pricing=Pricing.PAID,
+            source="s",
+            observed_at=datetime(2026, 1, 1, tzinfo=UTC),
+            amount=Decimal("0.00000015"),
+            currency="USD",
+            per=Unit.INPUT_TOKEN,
+        )
+    )
+    observed = known.pending_events[-1]
+    assert isinstance(observed, Artifact.PriceObserved)
+    assert b'"amount":"0.00000015"' in codec.encode(observed)

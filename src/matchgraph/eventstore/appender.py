@@ -284,6 +284,10 @@ def _arguments(group: list[_Append]) -> tuple[list[object], ...]:
         if request.idempotency_key is not None:
             keyed.append((command, request.actor, request.idempotency_key, append.payload))
     columns = [list(column) for column in zip(*keyed, strict=True)] or [[], [], [], []]
+    if not keyed:
+        keys = []
+        if len(ids) == len(group) and all(append.events for append in group):
+            commands = []
     return (ids, versions, topics, states, actors, request_ids, keys, commands, *columns)
 
 

@@ -7,6 +7,7 @@ decoded in one call, by programs in any language, and each reader names only the
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from functools import cache
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -109,7 +110,7 @@ def encode(event: AggregateEvent) -> bytes:
     struct = shape(
         id=event.originator_id, **{name: values[name] for name in shape.__struct_fields__[1:]}
     )
-    return _encoder.encode(_without_none(msgspec.to_builtins(struct)))
+    return _written(struct)
 
 
 def decode(
@@ -158,9 +159,7 @@ def current(
             continue
         if topic not in events:
             raise UnknownTopic(tag)
-        found.append(
-            _encoder.encode(_without_none(msgspec.to_builtins(_upcast(events[topic], state))))
-        )
+        found.append(_written(_upcast(events[topic], state)))
     return found
 
 
@@ -194,10 +193,15 @@ def _parsed(state: bytes) -> tuple[dict[str, Any], str, int]:
         raise Undecodable(f"not an event: {reason!r}") from reason
 
 
-def _without_none(value: Any) -> Any:
+def _written(struct: msgspec.Struct) -> bytes:
+    """The JSON on disk: what is None is left out, and decimals have no exponent."""
+    return _encoder.encode(_plain(msgspec.to_builtins(struct, builtin_types=(Decimal,))))
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _without_none(item) for name, item in value.items() if item is not None}
-    return value
+        return {name: _plain(item) for name, item in value.items() if item is not None}
+    return format(value, "f") if isinstance(value, Decimal) else value
 
 
 class CatalogMapper(Mapper[UUID]):

@@ -92,6 +92,8 @@ class Store:
     async def append_batch(self, events: Sequence[StoredEvent], request: Request) -> int:
         """Appends many events by COPY, all or none; returns the position of the last one.
 
+        No idempotency key is remembered for a batch: importers decide on what is there.
+
         Raises: Conflict, Unavailable; OutcomeUnknown when the connection is lost: whoever imports
             loads again before deciding.
         """
@@ -108,7 +110,7 @@ class Store:
                 event.state,
                 request.actor,
                 request.request_id,
-                request.idempotency_key,
+                None,
             )
             for ordinal, event in enumerate(events, start=1)
         ]

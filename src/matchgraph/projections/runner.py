@@ -91,7 +91,7 @@ class Runner:
             connection.terminate()
 
     async def _start_over(self, connection: Connection) -> None:
-        """Gives stuck projections another chance, and new ones a checkpoint."""
+        """Gives stuck projections another chance."""
         await connection.execute(
             "UPDATE projection_checkpoint SET stuck_at = NULL, stuck_because = NULL"
             " WHERE stuck_at IS NOT NULL AND name = ANY ($1)",
