@@ -345,6 +345,19 @@ def test_it_goes_on_with_what_is_in_the_folder_and_once_at_a_time(folder: Path) 
     assert served.left() == []
 
 
+def test_other_commands_work_on_the_servers_that_it_runs(folder: Path) -> None:
+    served = Served(folder).wait()
+    (folder / "more.yaml").write_text(GOOD.replace("parser", "beside"))
+    imported = run(folder, "import", "manifest", "more.yaml")
+    assert imported.returncode == 0, imported
+    assert "1 registered" in imported.stdout
+    rebuilt = run(folder, "rebuild", "artifact_listing")
+    assert rebuilt.returncode == 0, rebuilt
+    assert served.ask('{ artifact(slug: "beside") { slug } }') == {"artifact": {"slug": "beside"}}
+    assert served.end() == 0
+    assert served.left() == []
+
+
 def test_killed_it_starts_again_with_everything_there(folder: Path) -> None:
     served = Served(folder).wait()
     served.end(signal.SIGKILL)

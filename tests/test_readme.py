@@ -32,7 +32,7 @@ async def test_the_first_question_gets_the_answer_shown(
     await project(url, store)
     asked = re.search(r"-d '(\{\"query\".*?\})'", README, re.DOTALL)
     assert asked
-    query = json.loads(asked[1], strict=False)["query"]
+    query = json.loads(asked[1])["query"]
 
     answer = await build().execute(query, context_value=Context(store=store, pool=pool))
 

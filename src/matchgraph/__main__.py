@@ -10,7 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
@@ -40,7 +40,7 @@ from matchgraph.imports import genai_prices, manifest, models_dev
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
-from matchgraph.servers import Servers, ServersError, running
+from matchgraph.servers import FolderInUse, Servers, ServersError, running, running_beside
 
 log = logging.getLogger("matchgraph")
 stderr = Console(stderr=True)
@@ -67,7 +67,7 @@ def serve(
 ) -> None:
     """Everything set up and GraphQL on http://localhost:8000/graphql."""
     settings = _settings()
-    with _servers(settings) as servers:
+    with _servers(settings, alone=True) as servers:
         _run(_prepare(servers, catalogs))
         config = uvicorn.Config(
             http_app(
@@ -288,9 +288,10 @@ def _settings() -> environment.Settings:
 
 
 @contextmanager
-def _servers(settings: environment.Settings) -> Iterator[Servers]:
-    """The servers that the environment names, else our own; ends the program with a clear word
-    when they cannot be reached."""
+def _servers(settings: environment.Settings, *, alone: bool = False) -> Iterator[Servers]:
+    """The servers that the environment names, else our own, which are started unless another
+    program runs them already and we need not be alone; ends the program with a clear word when
+    there are none to be had."""
     for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         if url is not None and (reason := _unreachable(name, url)) is not None:
             _fail(
@@ -303,7 +304,13 @@ def _servers(settings: environment.Settings) -> Iterator[Servers]:
         yield Servers(database_url=settings.database_url, redis_url=settings.redis_url)
         return
     try:
-        with running(settings.data, on_status=log.info) as own:
+        with ExitStack() as stack:
+            try:
+                own = stack.enter_context(running(settings.data, on_status=log.info))
+            except FolderInUse:
+                if alone:
+                    raise
+                own = running_beside(settings.data)
             yield Servers(
                 database_url=settings.database_url or own.database_url,
                 redis_url=settings.redis_url or own.redis_url,

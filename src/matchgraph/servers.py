@@ -109,10 +109,7 @@ def running(
         _wait(valkey, lambda: _valkey_is_ready(valkey_socket), valkey_log)
         _create_database(pg_socket)
         on_status("PostgreSQL and Valkey are ready")
-        yield Servers(
-            database_url=f"postgresql://postgres@/matchgraph?host={pg_socket}&port=5432",
-            redis_url=f"unix://{valkey_socket}?db=0",
-        )
+        yield _at(sockets)
 
 
 def postgres_bin(name: str) -> Path:
@@ -254,11 +251,39 @@ def _remove_unfinished(folder: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _socket_folder(folder: Path) -> Path:
-    """An empty folder of ours, its path fit for a socket, a URL and PostgreSQL's lists."""
+def running_beside(folder: Path) -> Servers:
+    """The servers that another `running()` of the same folder keeps, once they are ready.
+
+    Raises: FolderInUse when they are not ready within START_PATIENCE.
+    """
+    folder = folder.resolve()
+    sockets = _sockets_of(folder)
+    deadline = time.monotonic() + START_PATIENCE
+    while not _valkey_is_ready(sockets / "valkey") or not (sockets / "pg").exists():
+        if time.monotonic() > deadline:
+            raise FolderInUse(f"{folder} is in use, but its servers do not answer")
+        time.sleep(0.1)
+    return _at(sockets)
+
+
+def _at(sockets: Path) -> Servers:
+    return Servers(
+        database_url=f"postgresql://postgres@/matchgraph?host={sockets / 'pg'}&port=5432",
+        redis_url=f"unix://{sockets / 'valkey'}?db=0",
+    )
+
+
+def _sockets_of(folder: Path) -> Path:
+    """Where a folder's sockets are: a path fit for a socket, a URL and PostgreSQL's lists."""
     sockets = folder / "run"
     if not re.fullmatch(r"[\w./-]{1,80}", str(sockets), re.ASCII):  # a socket's path ends at 104
         sockets = Path("/tmp", f"matchgraph-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}")  # noqa: S108
+    return sockets
+
+
+def _socket_folder(folder: Path) -> Path:
+    """An empty folder of ours for the sockets."""
+    sockets = _sockets_of(folder)
     with suppress(FileExistsError):
         sockets.mkdir(mode=0o700)
     found = sockets.lstat()

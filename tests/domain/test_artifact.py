@@ -104,7 +104,7 @@ def test_every_fact_that_is_checked_is_kept_as_it_was_said() -> None:
         licence="l",
         open_weights=False,
         self_hostable=True,
-        homepage="h",
+        homepage="https://h",
         released=date(2026, 1, 1),
         knowledge_cutoff=date(2025, 1, 1),
         context_tokens=MOST_TOKENS - 1,
@@ -503,3 +503,22 @@ def test_a_number_that_means_nothing_leaves_no_trace(
     with pytest.raises(reason):
         parser.observe_signal(signal(**said))
     assert happened(parser) == []
+
+
+# What is older
+
+
+def test_an_older_word_of_the_same_source_replaces_nothing() -> None:
+    parser = given(artifact())
+    parser.describe(Facts(vendor="New"), provenance(on=2))
+    parser = given(parser)
+    with pytest.raises(StaleObservation):
+        parser.describe(Facts(vendor="Old"), provenance(on=1))
+    parser.describe(Facts(vendor="New"), provenance(on=1))
+    assert happened(parser) == []
+
+
+@pytest.mark.parametrize("homepage", ["javascript:alert(1)", "not a url", "https://", "ftp://a"])
+def test_a_homepage_is_an_address_on_the_web(homepage: str) -> None:
+    with pytest.raises(BadText):
+        given(artifact()).describe(Facts(homepage=homepage), provenance())

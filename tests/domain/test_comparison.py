@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from matchgraph.domain.artifact import Facts, Kind
+from matchgraph.domain.capability import DataType
 from matchgraph.domain.comparison import Contender, Favour, Row, RowName, describe, rows
 from matchgraph.domain.price import Price, Unit
 from tests.domain.test_pricing import FREE, FREEMIUM, OPEN, UNKNOWN
@@ -110,7 +111,8 @@ def test_the_row_of_starting_prices(
 
 MODELS: list[tuple[list[Price], list[Price], tuple[Favour, int | None]]] = [
     ([FREE], [price()], A),
-    ([OPEN], [FREE], B),
+    ([OPEN], [FREE], N),
+    ([OPEN], [FREEMIUM], A),
     ([FREEMIUM], [price()], A),
     ([price()], [price("1")], N),
     ([price()], [UNKNOWN], U),
@@ -153,3 +155,16 @@ SHOWN = [
 @pytest.mark.parametrize(("said", "shown"), SHOWN)
 def test_a_price_is_read_as_people_say_it(said: Price, shown: str) -> None:
     assert describe(said) == shown
+
+
+def test_token_limits_of_artifacts_with_other_outputs_do_not_compare() -> None:
+    writes = one(context_tokens=8_000, output_types=(DataType.TEXT,))
+    paints = one(context_tokens=256, output_types=(DataType.IMAGE,))
+    both = one(context_tokens=9_000, output_types=(DataType.TEXT, DataType.IMAGE))
+    assert row(RowName.CONTEXT_TOKENS, [writes, paints]).favour is Favour.NOT_COMPARABLE
+    assert row(RowName.CONTEXT_TOKENS, [writes, both]).winner == 1
+    assert row(RowName.CONTEXT_TOKENS, [writes, one(context_tokens=1)]).winner == 0
+
+
+def test_a_price_for_a_person_names_its_tier() -> None:
+    assert "(batch)" in describe(price("2.00", tier="batch"))

@@ -27,6 +27,7 @@ from tests.graphql.mutations import (
 )
 
 FUTURE = "9999-12-31T23:59:59Z"
+OLDER = {**PROVENANCE, "observedAt": "2000-01-01T00:00:00Z"}
 UNBORN = {**PROVENANCE, "observedAt": FUTURE}
 ON_ARTIFACTS = [
     name for name, said in CALLS.items() if name != "registerArtifact" and "slug" in said
@@ -71,6 +72,16 @@ REFUSED: list[tuple[str, str, Said]] = [
     ("describeArtifact", "BadText", but("describeArtifact", facts={"vendor": " "})),
     ("describeArtifact", "BadNumber", but("describeArtifact", facts={"outputTokens": 10**12})),
     ("describeArtifact", "FutureObservation", but("describeArtifact", provenance=UNBORN)),
+    (
+        "describeArtifact",
+        "StaleObservation",
+        but("describeArtifact", facts={"name": "Older"}, provenance=OLDER),
+    ),
+    (
+        "reviseCapability",
+        "StaleObservation",
+        inside("reviseCapability", "capability", name="Older", provenance=OLDER),
+    ),
     ("retireArtifact", "BadText", but("retireArtifact", reason="")),
     ("reinstateArtifact", "NotRetired", {"slug": "parser"}),
     ("reinstateArtifact", "NotRetired", {"slug": "twin"}),

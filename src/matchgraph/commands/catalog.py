@@ -55,12 +55,18 @@ async def take_in(store: Store, request: Request, drafts: Sequence[Draft]) -> li
     is remembered under that key and its number, so a repeated call goes on where it was cut off.
     Raises: KeyReused, Unavailable, OutcomeUnknown: what is done by then stays done.
     """
+    # The whole call is remembered under its key as well, so that no other command can use it.
+    whole = fingerprint_of("import", *drafts)
+    await store.recall(request, whole)
     outcomes: dict[int, Outcome] = {}
     rest = list(enumerate(drafts))
     while rest:
         batch, later = _distinct(rest)
         outcomes.update(await _take_in_batch(store, request, batch))
         rest = later
+    if request.idempotency_key is not None:
+        with suppress(AlreadyDone):
+            await store.append([], request, whole)
     return [outcomes[number] for number in range(len(drafts))]
 
 

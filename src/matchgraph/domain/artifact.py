@@ -27,7 +27,7 @@ from matchgraph.domain.errors import (
     UnknownPrice,
 )
 from matchgraph.domain.price import Price, PriceLine
-from matchgraph.domain.provenance import Method, Provenance, check_observed
+from matchgraph.domain.provenance import Provenance, check_observed
 from matchgraph.domain.signal import Signal, SignalName
 
 SLUGS = uuid5(NAMESPACE_URL, "urn:matchgraph:slug")
@@ -103,7 +103,7 @@ class Facts:
             vendor=text.optional("vendor", self.vendor),
             family=text.optional("family", self.family),
             licence=text.optional("licence", self.licence),
-            homepage=text.optional("homepage", self.homepage, limit=500),
+            homepage=text.link("homepage", self.homepage),
         )
 
     def said(self) -> dict[str, object]:
@@ -200,7 +200,7 @@ class Artifact(Aggregate):
         self.prices: dict[PriceLine, Price] = {}
         self.withdrawn: dict[PriceLine, datetime] = {}
         self.signals: dict[tuple[SignalName, str], Signal] = {}
-        self._said_by: dict[str, Method] = {}
+        self._said_by: dict[str, Provenance] = {}
         self._adopt(facts, provenance)
 
     # What it is
@@ -208,7 +208,8 @@ class Artifact(Aggregate):
     def describe(self, facts: Facts, provenance: Provenance) -> None:
         """Says what is new in the facts; a weaker claim never overwrites a stronger one.
 
-        Raises: RetiredArtifact, MergedArtifact, BadText, BadNumber, FutureObservation.
+        Raises: RetiredArtifact, MergedArtifact, BadText, BadNumber, StaleObservation,
+            FutureObservation.
         """
         self._must_be_active()
         facts = facts.checked()
@@ -216,7 +217,7 @@ class Artifact(Aggregate):
         news = {
             name: value
             for name, value in facts.said().items()
-            if self._is_news(name, value, provenance.method)
+            if self._is_news(name, value, provenance)
         }
         if news:
             self._described(Facts(**news), provenance)  # type: ignore[arg-type]
@@ -288,7 +289,7 @@ class Artifact(Aggregate):
         """Replaces what is said of a capability; a retired one comes back.
 
         Raises: RetiredArtifact, MergedArtifact, UnknownCapability, BadSlug, BadText,
-            FutureObservation.
+            StaleObservation, FutureObservation.
         """
         self._must_be_active()
         capability = capability.checked(self.now)
@@ -296,6 +297,10 @@ class Artifact(Aggregate):
         if known is None and capability.key not in self.retired_capabilities:
             raise UnknownCapability(self.slug, capability.key)
         if known is None or not _confirms(capability, known):
+            if known is not None:
+                _must_not_be_older(
+                    f"capability {capability.key}", capability.provenance, known.provenance
+                )
             self._capability_revised(capability)
 
     @event(CapabilityRevised)
@@ -307,7 +312,8 @@ class Artifact(Aggregate):
         """Adds or revises, as importers do: a weaker claim changes nothing, nor does any claim of
         what was retired, for importers go on finding what a curator took away.
 
-        Raises: RetiredArtifact, MergedArtifact, BadSlug, BadText, FutureObservation.
+        Raises: RetiredArtifact, MergedArtifact, BadSlug, BadText, StaleObservation,
+            FutureObservation.
         """
         self._must_be_active()
         capability = capability.checked(self.now)
@@ -383,13 +389,16 @@ class Artifact(Aggregate):
     def _adopt(self, facts: Facts, provenance: Provenance) -> None:
         said = facts.said()
         self.facts = replace(self.facts, **said)  # type: ignore[arg-type]
-        self._said_by.update(dict.fromkeys(said, provenance.method))
+        self._said_by.update(dict.fromkeys(said, provenance))
 
-    def _is_news(self, name: str, value: object, method: Method) -> bool:
+    def _is_news(self, name: str, value: object, provenance: Provenance) -> bool:
         known = self._said_by.get(name)
-        if known is None or method.strength > known.strength:
+        if known is None or provenance.method.strength > known.method.strength:
             return True
-        return method.strength == known.strength and value != getattr(self.facts, name)
+        if provenance.method.strength < known.method.strength or value == getattr(self.facts, name):
+            return False
+        _must_not_be_older(name, provenance, known)
+        return True
 
     def _must_be_active(self) -> None:
         if self.status is Status.RETIRED:
@@ -457,6 +466,11 @@ class Alias(Aggregate):
 
 
 AGGREGATES: Collection[type[Aggregate]] = (Artifact, Alias)
+
+
+def _must_not_be_older(what: str, said: Provenance, known: Provenance) -> None:
+    if said.source == known.source and said.observed_at < known.observed_at:
+        raise StaleObservation(what, said.observed_at, known.observed_at)
 
 
 def _confirms(capability: Capability, known: Capability) -> bool:

@@ -70,8 +70,7 @@ def rows(contenders: Sequence[Contender]) -> tuple[Row, ...]:
         _best(
             RowName.PRICING,
             [pricing_of(contender.prices) for contender in contenders],
-            # How generous, most generous highest; of an unknown model nothing follows.
-            lambda pricing: None if pricing is Pricing.UNKNOWN else -GENEROSITY.index(pricing),
+            _generosity,
         ),
         _prices([starting_price(contender.prices) for contender in contenders]),
         _best(
@@ -79,8 +78,8 @@ def rows(contenders: Sequence[Contender]) -> tuple[Row, ...]:
             [contender.capability_count or None for contender in contenders],
             float,
         ),
-        _best(RowName.CONTEXT_TOKENS, [c.facts.context_tokens for c in contenders], float),
-        _best(RowName.OUTPUT_TOKENS, [c.facts.output_tokens for c in contenders], float),
+        _limits(RowName.CONTEXT_TOKENS, contenders, [c.facts.context_tokens for c in contenders]),
+        _limits(RowName.OUTPUT_TOKENS, contenders, [c.facts.output_tokens for c in contenders]),
         _best(RowName.OPEN_WEIGHTS, [c.facts.open_weights for c in contenders], float),
         _best(RowName.SELF_HOSTABLE, [c.facts.self_hostable for c in contenders], float),
         _plain(RowName.LICENCE, [c.facts.licence for c in contenders]),
@@ -88,6 +87,22 @@ def rows(contenders: Sequence[Contender]) -> tuple[Row, ...]:
             RowName.RELEASED, [c.facts.released for c in contenders], lambda day: day.toordinal()
         ),
     )
+
+
+def _generosity(pricing: Pricing) -> float | None:
+    """Most generous highest; nothing to pay is nothing to pay, and of unknown nothing follows."""
+    if pricing is Pricing.UNKNOWN:
+        return None
+    return -float(GENEROSITY.index(max(pricing, Pricing.OPEN_SOURCE, key=GENEROSITY.index)))
+
+
+def _limits(name: RowName, contenders: Sequence[Contender], tokens: Sequence[int | None]) -> Row:
+    """Token limits; those of artifacts that put out different things do not compare."""
+    outputs = [set(c.facts.output_types) for c in contenders if c.facts.output_types]
+    row = _best(name, tokens, float)
+    if any(one.isdisjoint(other) for one in outputs for other in outputs):
+        return Row(name, row.values, Favour.NOT_COMPARABLE)
+    return row
 
 
 def _plain(name: RowName, values: Sequence[str | None]) -> Row:
@@ -135,7 +150,8 @@ def _shown(value: object) -> str:
 def describe(price: Price) -> str:
     """The price for a person, per million where tokens are meant:
     `USD 0.25 per 1M input tokens from alibaba, seen 2026-05-21`."""
-    seen = f"from {price.provider}, seen {price.observed_at.date().isoformat()}"
+    tier = f" ({price.tier})" if price.tier else ""
+    seen = f"from {price.provider}{tier}, seen {price.observed_at.date().isoformat()}"
     if price.amount is None or price.per is None:
         return f"{price.pricing.replace('_', ' ')} {seen}"
     unit = price.per.replace("_", " ")

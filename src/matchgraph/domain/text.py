@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from matchgraph.domain.errors import BadSlug, BadText
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,118}[a-z0-9])?")
+LINK = re.compile(r"https?://[^\s/]+\S*")
 SHORT = 200
 LONG = 10_000
 # PostgreSQL cannot store NUL and UTF-8 has no lone surrogates; other control characters are
@@ -24,13 +25,21 @@ def words(field: str, text: str, *, limit: int = SHORT) -> str:
     """Returns the text without blanks around it. Raises: BadText if blank, long, unprintable."""
     text = text.strip()
     if not text:
-        raise BadText(field, "it is blank; leave it out instead")
+        raise BadText(field, "it is blank")
     return _checked(field, text, limit)
 
 
 def optional(field: str, text: str | None, *, limit: int = SHORT) -> str | None:
     """Like `words`, where saying nothing is fine."""
     return None if text is None else words(field, text, limit=limit)
+
+
+def link(field: str, text: str | None) -> str | None:
+    """Like `optional`, for an address on the web. Raises: BadText."""
+    text = optional(field, text, limit=500)
+    if text is not None and not LINK.fullmatch(text):
+        raise BadText(field, "it is not an address that begins with https:// or http://")
+    return text
 
 
 def several(field: str, texts: Iterable[str], *, most: int = 50) -> tuple[str, ...]:

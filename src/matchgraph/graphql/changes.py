@@ -170,6 +170,7 @@ DescribeArtifactResult = Annotated[
     | r.MergedArtifact
     | r.BadText
     | r.BadNumber
+    | r.StaleObservation
     | r.FutureObservation
     | r.IdempotencyKeyReused,
     strawberry.union("DescribeArtifactResult", description="What came of it."),
@@ -234,6 +235,7 @@ ReviseCapabilityResult = Annotated[
     | r.UnknownCapability
     | r.BadSlug
     | r.BadText
+    | r.StaleObservation
     | r.FutureObservation
     | r.IdempotencyKeyReused,
     strawberry.union("ReviseCapabilityResult", description="What came of it."),
@@ -492,7 +494,9 @@ class ArtifactMutation:
             *_by(info, idempotency_key), [artifact.to_domain() for artifact in artifacts]
         )
         return ArtifactsImported(
-            position=Position(max((outcome.position for outcome in outcomes), default=0)),
+            position=Position(
+                max([outcome.position for outcome in outcomes] or [await info.context.store.head()])
+            ),
             artifacts=[
                 ImportedArtifact(
                     slug=outcome.slug,

@@ -61,6 +61,16 @@ class ReadYourWrites(SchemaExtension):
     async def on_execute(self) -> AsyncIterator[None]:
         """Waits, or answers with the error that says how far the read models are."""
         execution = self.execution_context
+        if (
+            execution._provided_operation_name is None
+            and _operations(execution.graphql_document) > 1
+        ):
+            # Which one was meant nobody can know, and one of them may change something. (The
+            # public `operation_name` falls back on the first one, so it cannot tell.)
+            execution.result = ExecutionResult(
+                data=None,
+                errors=[GraphQLError("The document has several operations: name one of them.")],
+            )
         operation = _operation(execution.graphql_document, execution.operation_name)
         directive = _at_least(operation)
         if operation is not None and directive is not None:
@@ -80,6 +90,11 @@ class ReadYourWrites(SchemaExtension):
                 )
                 execution.result = ExecutionResult(data=None, errors=[error])
         yield
+
+
+def _operations(document: object) -> int:
+    definitions = getattr(document, "definitions", ())
+    return sum(isinstance(one, OperationDefinitionNode) for one in definitions)
 
 
 def _operation(document: object, name: str | None) -> OperationDefinitionNode | None:

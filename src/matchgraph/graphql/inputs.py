@@ -119,7 +119,8 @@ class CapabilityInput:
     )
     tags: list[str] = strawberry.field(default_factory=list, description="Free keywords.")
     provenance: ProvenanceInput | None = strawberry.field(
-        default=None, description="Who claims it; that of the artifact where it is left out."
+        default=None,
+        description="Who claims it; only in an import, that of the artifact if left out.",
     )
 
     def to_domain(self, otherwise: Provenance | None = None) -> Capability:

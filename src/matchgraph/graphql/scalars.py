@@ -1,5 +1,6 @@
 """Scalars that GraphQL itself lacks, and what every text and number from outside must be."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import NewType
 
@@ -10,6 +11,9 @@ from strawberry.types.scalar import ScalarDefinition
 from matchgraph.domain.text import UNPRINTABLE
 
 MOST_POSITION = 2**63 - 1
+
+# What is no number in mathematics either is left to the domain, which says why it is no price.
+DECIMAL = re.compile(r"-?([0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?|NaN|Infinity)")
 
 Position = NewType("Position", int)
 Amount = NewType("Amount", Decimal)
@@ -35,8 +39,8 @@ def _read_decimal(value: object) -> Amount:
     if isinstance(value, float):
         raise BadInput('A float is not exact: write the Decimal as a string, such as "0.25".')
     try:
-        if isinstance(value, (str, int)) and not isinstance(value, bool) and len(str(value)) <= 60:
-            return Amount(Decimal(value))
+        if not isinstance(value, bool) and DECIMAL.fullmatch(str(value)):
+            return Amount(Decimal(str(value)))
     except (InvalidOperation, ValueError):
         pass
     raise BadInput(f'{str(value)[:60]!r} is not a Decimal, such as "0.25".')

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from json import JSONDecodeError
 from re import fullmatch
 from typing import Any
 from uuid import uuid4
@@ -35,6 +36,13 @@ LATE = 60.0
 
 class Api(GraphQL[Context, None]):
     """GraphQL over HTTP and graphql-transport-ws."""
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Raises: JSONDecodeError, which is answered with 400, for whatever is no JSON."""
+        try:
+            return super().decode_json(data)
+        except (ValueError, RecursionError) as reason:
+            raise JSONDecodeError(str(reason)[:100], "", 0) from None
 
     async def get_context(self, request: Any, response: Any) -> Context:
         """One context for each operation."""
