@@ -93,6 +93,25 @@ BEGIN ATOMIC
   ) AS conflicts;
 END;
 
+-- Takes the lock, which is held to commit, and says where the log ends: its last position, the
+-- link to go on from, and the moment for what comes next.
+CREATE FUNCTION event_end(OUT base bigint, OUT link bytea, OUT stamp timestamptz)
+LANGUAGE plpgsql AS $body$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'append in a read committed transaction: an older snapshot has an older end'
+      USING ERRCODE = 'invalid_transaction_state';
+  END IF;
+  PERFORM pg_advisory_xact_lock(7233147820517);
+  SELECT position, digest, recorded_at INTO base, link, stamp
+    FROM event ORDER BY position DESC LIMIT 1;
+  base := coalesce(base, 0);
+  link := coalesce(link, sha256('matchgraph'));
+  -- A clock that jumps back must not make "as of then" ambiguous: time follows the order.
+  stamp := greatest(clock_timestamp(), stamp);
+END
+$body$;
+
 -- The only door into the log. Appends whole commands, each all or nothing, at the end of the one
 -- order: the lock is held to commit, so positions become visible in order and without gaps, and a
 -- command refused for a conflict burns none and leaves its neighbours alone.
@@ -116,17 +135,7 @@ DECLARE
   links bytea[];
   leaf bytea;
 BEGIN
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'append in a read committed transaction: an older snapshot has an older end'
-      USING ERRCODE = 'invalid_transaction_state';
-  END IF;
-  PERFORM pg_advisory_xact_lock(7233147820517);
-  SELECT position, digest, recorded_at INTO base, first_link, stamp
-    FROM event ORDER BY position DESC LIMIT 1;
-  base := coalesce(base, 0);
-  first_link := coalesce(first_link, sha256('matchgraph'));
-  -- A clock that jumps back must not make "as of then" ambiguous: time follows the order.
-  stamp := greatest(clock_timestamp(), stamp);
+  SELECT e.base, e.link, e.stamp INTO base, first_link, stamp FROM event_end() AS e;
   refused := '{}';
   LOOP
     link := first_link;
@@ -209,16 +218,7 @@ DECLARE
   links bytea[] := '{}';
   leaf bytea;
 BEGIN
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'append in a read committed transaction: an older snapshot has an older end'
-      USING ERRCODE = 'invalid_transaction_state';
-  END IF;
-  PERFORM pg_advisory_xact_lock(7233147820517);
-  SELECT position, digest, recorded_at INTO base, link, stamp
-    FROM event ORDER BY position DESC LIMIT 1;
-  base := coalesce(base, 0);
-  link := coalesce(link, sha256('matchgraph'));
-  stamp := greatest(clock_timestamp(), stamp);
+  SELECT e.base, e.link, e.stamp INTO base, link, stamp FROM event_end() AS e;
   FOR leaf IN
     SELECT event_leaf(
       base + ordinal, (extract(epoch FROM stamp) * 1000000)::bigint, originator_id,
@@ -265,11 +265,12 @@ ALTER TABLE event OWNER TO matchgraph_ledger;
 ALTER TABLE command OWNER TO matchgraph_ledger;
 ALTER TABLE event_inbox OWNER TO matchgraph_ledger;
 ALTER VIEW stored_events OWNER TO matchgraph_ledger;
+ALTER FUNCTION event_end OWNER TO matchgraph_ledger;
 ALTER FUNCTION event_conflicts OWNER TO matchgraph_ledger;
 ALTER FUNCTION event_append OWNER TO matchgraph_ledger;
 ALTER FUNCTION event_append_batch OWNER TO matchgraph_ledger;
 REVOKE ALL ON event, command, event_inbox, stored_events FROM PUBLIC;
-REVOKE ALL ON FUNCTION event_append, event_append_batch, event_conflicts FROM PUBLIC;
+REVOKE ALL ON FUNCTION event_append, event_append_batch, event_conflicts, event_end FROM PUBLIC;
 GRANT SELECT ON event, command, stored_events TO matchgraph_app;
 GRANT INSERT ON event_inbox TO matchgraph_app;
 GRANT EXECUTE ON FUNCTION event_append, event_append_batch TO matchgraph_app;

@@ -1,7 +1,7 @@
 """Artifact, capability, price and signal: their types and the queries that lead to them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Annotated, Generic, TypeVar
 from uuid import UUID
@@ -36,6 +36,7 @@ from matchgraph.queries.price import Observation
 First = Annotated[int, strawberry.argument(description=f"How many at most, 1 to {MOST}.")]
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
 N = TypeVar("N")
+V = TypeVar("V")
 
 
 @strawberry.type(description="One entry of a page.")
@@ -54,7 +55,7 @@ class Connection(Generic[N]):
         return [edge.node for edge in self.edges]
 
 
-def page_info(page: Page[object], after: str | None) -> relay.PageInfo:
+def page_info(page: Page[V], after: str | None) -> relay.PageInfo:
     """Where the page stands in its list."""
     return relay.PageInfo(
         has_next_page=page.more,
@@ -62,6 +63,11 @@ def page_info(page: Page[object], after: str | None) -> relay.PageInfo:
         start_cursor=page.items[0][0] if page.items else None,
         end_cursor=page.items[-1][0] if page.items else None,
     )
+
+
+def edges(page: Page[V], shown: Callable[[V], N]) -> list[Edge[N]]:
+    """The entries of the page as the schema has them."""
+    return [Edge(cursor=cursor, node=shown(entry)) for cursor, entry in page.items]
 
 
 @strawberry.type(description="Where a claim comes from.")
@@ -278,10 +284,7 @@ class Artifact(relay.Node):
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Capability]:
         page = await info.context.loaders.capabilities.load((self.artifact_id, first, after))
-        return Connection(
-            edges=[Edge(cursor=c, node=Capability.of(offered)) for c, offered in page.items],
-            page_info=page_info(page, after),  # type: ignore[arg-type]
-        )
+        return Connection(edges=edges(page, Capability.of), page_info=page_info(page, after))
 
     @strawberry.field(description="How many capabilities it has.")
     async def capability_count(self, info: Info) -> int:
@@ -312,10 +315,7 @@ class Artifact(relay.Node):
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[PriceObservation]:
         page = await info.context.loaders.price_history.load((self.artifact_id, first, after))
-        return Connection(
-            edges=[Edge(cursor=c, node=PriceObservation.of(o)) for c, o in page.items],
-            page_info=page_info(page, after),  # type: ignore[arg-type]
-        )
+        return Connection(edges=edges(page, PriceObservation.of), page_info=page_info(page, after))
 
     @strawberry.field(description="Every number known of it, as each source last showed it.")
     async def signals(self, info: Info) -> list[Signal]:
@@ -468,7 +468,7 @@ class ArtifactQuery:
         meant = filter.to_query() if filter is not None else Filter()
         page = await queries.listed(info.context.snapshot, meant, order_by, first, after)
         return ArtifactConnection(
-            edges=[Edge(cursor=c, node=Artifact.of(listing)) for c, listing in page.items],
-            page_info=page_info(page, after),  # type: ignore[arg-type]
+            edges=edges(page, Artifact.of),
+            page_info=page_info(page, after),
             meant=meant,
         )
