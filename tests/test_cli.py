@@ -99,6 +99,8 @@ def test_without_a_command_it_says_which_there_are(tmp_path: Path) -> None:
         (["rebuild", "nothing"], {}, ["'nothing'", "artifact_listing", "price_history"]),
         (["import", "manifest", "missing.yaml"], {}, ["missing.yaml"]),
         (["import", "manifest", "."], {}, ["directory"]),
+        (["import", "signals", "missing.csv"], {}, ["missing.csv"]),
+        (["import", "signals", __file__], {}, ["test_cli.py", ".csv", ".jsonl", ".ndjson"]),
         (["migrate"], {"MATCHGRAPH_PORT": "http"}, ["MATCHGRAPH_PORT", "1 to 65535"]),
         (["serve"], {"MATCHGRAPH_MODE": "prod"}, ["MATCHGRAPH_MODE", "production"]),
     ],
@@ -232,6 +234,55 @@ def test_a_broken_manifest_is_named_by_file_and_line_and_the_rest_imported(
     assert "broken.yaml:" in found.stderr
     assert "other: 'parser' is taken" in found.stderr
     assert "2 registered, 1 refused (2 events)" in found.stdout.replace(" \n", " ")
+    assert "Traceback" not in found.stderr
+
+
+SIGNALS = """slug,name,value,source,observed_at,method
+parser,stars,8,github,2026-02-01,
+parser,docs,1,https://example.org,2026-02-01,verified
+parser,stars,7,github,2026-01-01,
+"""
+
+
+def test_signals_are_imported_once(tmp_path: Path, ours: dict[str, str]) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "seen.csv").write_text(SIGNALS)
+    run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    first = run(tmp_path, "import", "signals", "seen.csv", **ours)
+    assert (first.returncode, first.stdout) == (0, "seen.csv: 1 changed (3 events)\n"), first
+    # The same again, as of a table that grows at its end, is no mistake.
+    again = run(tmp_path, "import", "signals", "seen.csv", **ours)
+    assert again.returncode == 0, again
+    assert again.stdout.splitlines() == [
+        "seen.csv: 1 unchanged (0 events)",
+        "1 lines precede what was known already",
+    ]
+
+
+def test_signals_that_cannot_be_taken_are_named_by_line_and_the_rest_imported(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "new.csv").write_text(SIGNALS)
+    (tmp_path / "old.csv").write_text(
+        "slug,name,value,source,observed_at\n"
+        "parser,stars,6,github,2026-01-15\n"
+        "nobody,stars,6,github,2026-01-15\n"
+        "parser,stars,-1,gitlab,2026-01-15\n"
+    )
+    line = {"slug": "parser", "name": "hosts", "value": 3, "source": "s"}
+    (tmp_path / "more.jsonl").write_text(json.dumps({**line, "observed_at": "2026-01-15"}))
+    run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    run(tmp_path, "import", "signals", "new.csv", **ours)
+    found = run(tmp_path, "import", "signals", "old.csv", "more.jsonl", **ours)
+    assert found.returncode == 1, found
+    assert "1 changed, 1 left out (1 events)" in found.stdout
+    assert [said for said in found.stderr.splitlines() if said.startswith("old.csv")] == [
+        "old.csv:4: value: stars: -1 is refused, it must be from 0 to below 10^15.",
+        "old.csv:3: slug: There is no artifact 'nobody'; register it first or check the spelling.",
+        "old.csv:2: observed_at: stars: observed at 2026-01-15T00:00:00+00:00, but the same source "
+        "is known as of 2026-02-01T00:00:00+00:00.",
+    ]
     assert "Traceback" not in found.stderr
 
 

@@ -25,7 +25,7 @@ from matchgraph.domain.provenance import Method
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.errors import KeyReused
 from matchgraph.eventstore.store import Request, Store, open_store
-from tests.eventstore.histories import capability, price, provenance, signal
+from tests.eventstore.histories import capability, day, price, provenance, signal
 
 BAD = price("-1")
 
@@ -132,6 +132,31 @@ async def test_a_refused_draft_leaves_nothing_in_that_of_a_neighbour(
     )
     assert taken(found) == [Taken.REFUSED, Taken.CHANGED]
     assert (await artifact(store)).facts == Facts(name="parser", licence="MIT")
+
+
+async def test_a_stale_signal_is_refused_with_its_draft_or_left_out_apart(
+    store: Store, request_by: Request
+) -> None:
+    await take_in(store, request_by, [draft(signals=(signal("8", on=2),))])
+    older, newer = signal("7", on=1), signal("5", source="gitlab", on=1)
+
+    (whole,) = await take_in(store, request_by, [draft(signals=(older, newer))])
+    assert (whole.taken, whole.stale) == (Taken.REFUSED, ())
+    assert isinstance(whole.refusal, StaleObservation)
+
+    apart = draft(signals=(older, newer), signals_apart=True)
+    (outcome,) = await take_in(store, request_by, [apart])
+    assert (outcome.taken, outcome.events, outcome.refusal) == (Taken.CHANGED, 1, None)
+    ((left, reason),) = outcome.stale
+    assert left == older
+    assert (reason.observed, reason.known) == (older.observed_at, day(2))
+
+    (again,) = await take_in(store, request_by, [apart])
+    assert (again.taken, again.events, len(again.stale)) == (Taken.UNCHANGED, 0, 1)
+    keyed = replace(request_by, idempotency_key="again")
+    (remembered,) = await take_in(store, keyed, [apart])
+    assert (remembered.taken, len(remembered.stale)) == (Taken.UNCHANGED, 1)
+    assert [s.value for s in (await artifact(store)).signals.values()] == [8, 5]
 
 
 async def test_drafts_of_one_artifact_in_one_call_are_taken_in_one_after_the_other(

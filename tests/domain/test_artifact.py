@@ -86,6 +86,11 @@ def test_the_id_follows_from_the_slug() -> None:
         ("parser", Facts(name="n", homepage="h" * 501), BadText),
         ("parser", Facts(name="n\0"), BadText),
         ("parser", Facts(name="n", licence="\ud800"), BadText),
+        (
+            "parser",
+            Facts(name="n", released=date(2026, 1, 2), last_release=date(2026, 1, 1)),
+            BadText,
+        ),
     ],
 )
 def test_what_nobody_could_read_or_mean_is_not_registered(
@@ -106,6 +111,7 @@ def test_every_fact_that_is_checked_is_kept_as_it_was_said() -> None:
         self_hostable=True,
         homepage="https://h",
         released=date(2026, 1, 1),
+        last_release=date(2026, 1, 1),
         knowledge_cutoff=date(2025, 1, 1),
         context_tokens=MOST_TOKENS - 1,
         output_tokens=1,

@@ -17,7 +17,8 @@ from matchgraph.domain.price import Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import SignalName
 from matchgraph.imports import manifest
-from matchgraph.imports.manifest import Manifest, Problem
+from matchgraph.imports.manifest import Manifest
+from matchgraph.imports.record import Keys, Problem
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "manifest.md").read_text("utf-8")
@@ -104,6 +105,7 @@ def test_the_example_of_the_document_is_read_whole() -> None:
     assert draft.prices[0].observed_at == datetime(2025, 8, 1, tzinfo=UTC)
     assert draft.signals[0].value == 1234
     assert draft.signals[0].method is Method.OBSERVED
+    assert draft.facts.last_release == date(2024, 10, 29)
     assert draft.whole_price_list is False
     assert draft.only_known is False
 
@@ -142,6 +144,18 @@ def test_source_and_date_come_from_the_nearest_that_says_so() -> None:
     assert draft.prices[0].source == "https://example.org/parser"
     assert draft.prices[0].observed_at == datetime(2026, 9, 1, tzinfo=UTC)
     assert draft.signals[0].observed_at == then
+
+
+def test_a_signal_is_declared_unless_it_says_otherwise() -> None:
+    assert parsed(SOUND + SIGNAL).drafts[0].signals[0].method is Method.DECLARED
+    verified = parsed(SOUND + SIGNAL + "        provenance: verified\n")
+    assert verified.drafts[0].signals[0].method is Method.VERIFIED
+
+
+def test_a_last_release_before_the_first_contradicts_it() -> None:
+    text = SOUND + "    released: 2026-01-02\n    last_release: 2026-01-01\n"
+    refused(text, 4, "artifacts[0]", "last_release: 2026-01-01 lies before the first release")
+    assert parsed(text.replace("01-02", "01-01")).problems == ()
 
 
 def test_every_artifact_may_have_the_date_instead_of_the_file() -> None:
@@ -517,7 +531,7 @@ def test_any_change_to_a_manifest_is_read_or_refused(cut: int, out: int, new: st
 # The document
 
 
-def tables() -> Mapping[str, manifest.Keys]:
+def tables() -> Mapping[str, Keys]:
     return {
         "The file": manifest.MANIFEST,
         "An artifact": manifest.ARTIFACT,

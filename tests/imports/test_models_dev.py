@@ -14,6 +14,7 @@ from matchgraph.domain.capability import DataType
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.imports import models_dev
 
 WRITTEN = datetime(2026, 5, 21, 13, 55, tzinfo=UTC)
@@ -452,6 +453,123 @@ def test_a_slip_of_units_is_seen_by_what_the_others_ask(slip: Decimal) -> None:
     assert {provider for provider, *_ in few} == {"p0", "slip"}
 
 
+# What is counted
+
+
+def counted(draft: Draft) -> dict[str, int]:
+    return {signal.name.value: int(signal.value) for signal in draft.signals}
+
+
+def grouped(**providers: dict[str, Any]) -> Draft:
+    """The one model of providers that say something of themselves."""
+    raw = {name.replace("_", "-"): said for name, said in providers.items()}
+    (draft,) = models_dev.drafts(models_dev.grouped(raw, WRITTEN))
+    return draft
+
+
+def hosts(*providers: str) -> int | None:
+    return counted(only(**{name: {"glm-9": offer()} for name in providers})).get("hosts")
+
+
+@pytest.mark.parametrize(
+    ("providers", "number"),
+    [
+        (["one"], 1),
+        (["one", "two"], 2),
+        (["zai"], 0),
+        (["zai", "zhipuai", "zai_coding_plan", "one"], 1),
+        (["siliconflow", "siliconflow_cn", "azure", "azure_cognitive_services"], 2),
+        (["azure", "github_copilot", "github_models"], 1),
+        (["google", "google_vertex", "google_vertex_anthropic"], 1),
+        (["lmstudio", "atomic_chat"], 0),
+    ],
+)
+def test_hosts_are_companies_other_than_the_vendor(providers: list[str], number: int) -> None:
+    assert hosts(*providers) == number
+
+
+def test_a_provider_with_two_offers_is_one_host() -> None:
+    assert counted(only(one={"glm-9": offer(), "glm-9:free": offer()}))["hosts"] == 1
+
+
+def test_without_a_vendor_nobody_knows_who_is_a_host() -> None:
+    draft = only(one={"owl-alpha": offer()}, two={"owl-alpha": offer()})
+    assert draft.facts.vendor is None
+    assert "hosts" not in counted(draft)
+
+
+def test_every_owner_and_package_is_in_the_data() -> None:
+    offers = [offer for model in models_dev.read().models for offer in model.offers]
+    assert models_dev.OWNERS.keys() <= {offer.provider for offer in offers}
+    assert models_dev.PROTOCOLS.keys() <= {offer.package for offer in offers}
+
+
+def test_protocols_are_those_that_client_packages_are_named_after() -> None:
+    plain = {"npm": "@ai-sdk/openai-compatible", "models": {"glm-9": offer()}}
+    draft = grouped(
+        one=plain,
+        two={**plain, "npm": "@ai-sdk/openai"},
+        three={**plain, "models": {"glm-9": offer(provider={"npm": "@ai-sdk/anthropic"})}},
+        four={**plain, "npm": "somebodys-own"},
+    )
+    assert counted(draft)["protocols"] == 2
+    assert "protocols" not in counted(grouped(four={**plain, "npm": "somebodys-own"}))
+    assert "protocols" not in counted(grouped(five={"models": {"glm-9": offer()}}))
+
+
+def test_only_the_makers_own_documentation_counts() -> None:
+    documented = {"doc": "https://docs.example", "models": {"glm-9": offer()}}
+    assert counted(grouped(zai=documented))["docs"] == 1
+    assert "docs" not in counted(grouped(one=documented))
+    assert "docs" not in counted(grouped(zai={"models": {"glm-9": offer()}}, one=documented))
+
+
+@pytest.mark.parametrize(
+    ("id_", "dated"),
+    [
+        ("claude-opus-4-5-20251101", True),
+        ("gpt-4o-2024-05-13", True),
+        ("command-r-08-2024", True),
+        ("mistral-large-2512", True),
+        ("deepseek-r1-0528", True),
+        ("gemini-2.5-pro-preview-05-06", True),
+        ("qwen3-235b-a22b-instruct-2507", True),
+        ("gpt-5.2", False),
+        ("llama3-8b-8192", False),
+        ("eva-llama-3.33-70b-v0.0", False),
+        ("glm-4-32b", False),
+        ("mistral-large-latest", False),
+    ],
+)
+def test_a_date_in_the_id_is_a_versioned_release(id_: str, dated: bool) -> None:
+    assert ("versioned_release" in counted(only(one={id_: offer()}))) == dated
+
+
+def test_what_is_counted_says_how_it_is_known_and_as_of_when() -> None:
+    draft = grouped(
+        zai={
+            "doc": "https://docs.example",
+            "npm": "@ai-sdk/openai-compatible",
+            "models": {"glm-9-0528": offer()},
+        }
+    )
+    methods = {signal.name: signal.method for signal in draft.signals}
+    assert methods == {
+        SignalName.HOSTS: Method.OBSERVED,
+        SignalName.PROTOCOLS: Method.INFERRED,
+        SignalName.DOCS: Method.INFERRED,
+        SignalName.VERSIONED_RELEASE: Method.OBSERVED,
+    }
+    for signal in draft.signals:
+        assert signal == Signal(
+            name=signal.name,
+            value=signal.value,
+            source="models-dev",
+            observed_at=WRITTEN,
+            method=signal.method,
+        )
+
+
 # The installed package
 
 
@@ -477,6 +595,7 @@ def test_every_draft_holds_in_the_domain(real: dict[str, Draft]) -> None:
         assert all(text.SLUG.fullmatch(alias) for alias in draft.aliases)
         assert [c.checked(now) for c in draft.capabilities] == list(draft.capabilities)
         assert [p.checked(now) for p in draft.prices] == list(draft.prices)
+        assert [s.checked(now) for s in draft.signals] == list(draft.signals)
         assert len({price.line for price in draft.prices}) == len(draft.prices)
 
 
@@ -494,6 +613,7 @@ def test_qwen_is_one_artifact_with_all_its_offers(real: dict[str, Draft]) -> Non
     assert draft.facts.open_weights
     assert draft.facts.released == date(2026, 2, 23)
     assert draft.facts.context_tokens == 262_144
+    assert counted(draft) == {"hosts": 8, "protocols": 1, "docs": 1}
 
 
 def test_stable_diffusion_makes_images_at_a_price_per_nobody_knows_what(

@@ -6,9 +6,10 @@ Only what is new is appended, so taking in the same drafts twice changes nothing
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from matchgraph.commands.change import ATTEMPTS, fingerprint_of
@@ -16,8 +17,9 @@ from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Alias, Artifact, id_of
 from matchgraph.domain.draft import Draft
-from matchgraph.domain.errors import Refusal, SlugTaken
+from matchgraph.domain.errors import Refusal, SlugTaken, StaleObservation
 from matchgraph.domain.price import Price, PriceLine
+from matchgraph.domain.signal import Signal
 from matchgraph.eventstore.errors import AlreadyDone, Conflict
 from matchgraph.eventstore.store import Request, Store, stored
 
@@ -37,15 +39,28 @@ class Taken(StrEnum):
     REFUSED = "refused"
 
 
+Stale = tuple[Signal, StaleObservation]
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one draft. `position` is where the log stood afterwards at least."""
+    """What became of one draft. `position` is where the log stood afterwards at least; `stale`
+    are the signals that were left out alone, with the reasons."""
 
     slug: str
     taken: Taken
     position: int
     events: int = 0
     refusal: Refusal | None = None
+    stale: tuple[Stale, ...] = ()
+
+
+class Decided(NamedTuple):
+    """The aggregates with what a draft adds to them pending, or why nothing of it is taken."""
+
+    refusal: Refusal | None
+    aggregates: list[Aggregate]
+    stale: tuple[Stale, ...] = ()
 
 
 async def take_in(store: Store, request: Request, drafts: Sequence[Draft]) -> list[Outcome]:
@@ -100,8 +115,8 @@ async def _take_in_batch(
             decided = {number: _decide(draft, known) for number, draft in batch}
             events = [
                 stored(event)  # type: ignore[arg-type]
-                for _, aggregates in decided.values()
-                for aggregate in aggregates
+                for made in decided.values()
+                for aggregate in made.aggregates
                 for event in aggregate.pending_events
             ]
             try:
@@ -112,7 +127,7 @@ async def _take_in_batch(
                 pass
             else:
                 return {
-                    number: _outcome(draft, *decided[number], position) for number, draft in batch
+                    number: _outcome(draft, decided[number], position) for number, draft in batch
                 }
     return {number: await _take_in_one(store, request, number, draft) for number, draft in batch}
 
@@ -129,13 +144,13 @@ async def _take_in_one(store: Store, request: Request, number: int, draft: Draft
         position = await store.recall(request, payload)
         if position is not None:
             return Outcome(draft.slug, Taken.UNCHANGED, position)
-        refusal, aggregates = _decide(draft, await _load(store, [draft]))
-        outcome = _outcome(draft, refusal, aggregates, 0)
-        if refusal is not None:
+        decided = _decide(draft, await _load(store, [draft]))
+        outcome = _outcome(draft, decided, 0)
+        if decided.refusal is not None:
             return outcome
         with suppress(AlreadyDone, Conflict):
-            position = await store.append(aggregates, request, payload)
-            return Outcome(draft.slug, outcome.taken, position, outcome.events)
+            position = await store.append(decided.aggregates, request, payload)
+            return replace(outcome, position=position)
     raise Conflict(f"others were first {ATTEMPTS} times in a row; try again in a moment")
 
 
@@ -160,14 +175,13 @@ async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
     return known
 
 
-def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> tuple[Refusal | None, list[Aggregate]]:
-    """The aggregates with what the draft adds to them pending, or why nothing of it is taken."""
+def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> Decided:
     try:
         text.slug(draft.slug)
         artifact = _led_to(draft.slug, known)
         if artifact is None:
             if draft.only_known:
-                return None, []
+                return Decided(None, [])
             artifact = Artifact.register(draft.slug, draft.kind, draft.facts, draft.provenance)
             if artifact.id in known:
                 raise SlugTaken(draft.slug)
@@ -176,11 +190,10 @@ def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> tuple[Refusal | None,
         for capability in draft.capabilities:
             artifact.claim_capability(capability)
         _take_in_prices(artifact, draft)
-        for signal in draft.signals:
-            artifact.observe_signal(signal)
-        return None, [artifact, *_aliases(artifact, draft, known)]
+        stale = _take_in_signals(artifact, draft)
+        return Decided(None, [artifact, *_aliases(artifact, draft, known)], stale)
     except Refusal as refusal:
-        return refusal, []
+        return Decided(refusal, [])
 
 
 def _led_to(slug: str, known: dict[UUID, Aggregate]) -> Artifact | None:
@@ -238,9 +251,20 @@ def _take_in_prices(artifact: Artifact, draft: Draft) -> None:
                 artifact.withdraw_price(line, at)
 
 
-def _outcome(
-    draft: Draft, refusal: Refusal | None, aggregates: Sequence[Aggregate], position: int
-) -> Outcome:
+def _take_in_signals(artifact: Artifact, draft: Draft) -> tuple[Stale, ...]:
+    stale: list[Stale] = []
+    for signal in draft.signals:
+        try:
+            artifact.observe_signal(signal)
+        except StaleObservation as refusal:
+            if not draft.signals_apart:
+                raise
+            stale.append((signal, refusal))
+    return tuple(stale)
+
+
+def _outcome(draft: Draft, decided: Decided, position: int) -> Outcome:
+    refusal, aggregates, stale = decided
     events = sum(len(aggregate.pending_events) for aggregate in aggregates)
     if refusal is not None:
         taken = Taken.REFUSED
@@ -250,4 +274,4 @@ def _outcome(
         taken = Taken.REGISTERED
     else:
         taken = Taken.CHANGED if events else Taken.UNCHANGED
-    return Outcome(draft.slug, taken, position, events, refusal)
+    return Outcome(draft.slug, taken, position, events, refusal, stale)

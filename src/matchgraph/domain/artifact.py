@@ -4,7 +4,6 @@ Alias: another slug that leads to an artifact. Both take their id from their slu
 store's own uniqueness (id, version 1) makes slugs unique among both.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -16,6 +15,7 @@ from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import (
     BadMergeTarget,
     BadNumber,
+    BadText,
     CapabilityExists,
     MergedArtifact,
     NotMerged,
@@ -73,7 +73,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is said of an artifact as a whole; whatever is None was not said."""
+    """What is said of an artifact as a whole; whatever is None was not said.
+
+    `last_release` is the day of its newest substantive release; re-observing a number is none.
+    """
 
     name: str | None = None
     description: str | None = None
@@ -84,6 +87,7 @@ class Facts:
     self_hostable: bool | None = None
     homepage: str | None = None
     released: date | None = None
+    last_release: date | None = None
     knowledge_cutoff: date | None = None
     context_tokens: int | None = None
     output_tokens: int | None = None
@@ -96,6 +100,9 @@ class Facts:
             tokens = getattr(self, name)
             if tokens is not None and not 0 < tokens < MOST_TOKENS:
                 raise BadNumber(name, str(tokens)[:40], "it must be from 1 to below 10^12")
+        if self.released and self.last_release and self.last_release < self.released:
+            reason = f"{self.last_release} lies before the first release on {self.released}"
+            raise BadText("last_release", reason)
         return replace(
             self,
             name=text.optional("name", self.name),
@@ -463,9 +470,6 @@ class Alias(Aggregate):
     @event(Unaliased)
     def _unaliased(self) -> None:
         self.artifact_id = None
-
-
-AGGREGATES: Collection[type[Aggregate]] = (Artifact, Alias)
 
 
 def _must_not_be_older(what: str, said: Provenance, known: Provenance) -> None:

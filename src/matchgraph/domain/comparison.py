@@ -6,6 +6,7 @@ never counted against an artifact.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeVar
@@ -50,6 +51,7 @@ class RowName(StrEnum):
     SELF_HOSTABLE = "self_hostable"
     LICENCE = "licence"
     RELEASED = "released"
+    LAST_RELEASE = "last_release"
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,8 @@ def rows(contenders: Sequence[Contender]) -> tuple[Row, ...]:
         _best(RowName.OPEN_WEIGHTS, [c.facts.open_weights for c in contenders], float),
         _best(RowName.SELF_HOSTABLE, [c.facts.self_hostable for c in contenders], float),
         _plain(RowName.LICENCE, [c.facts.licence for c in contenders]),
-        _best(
-            RowName.RELEASED, [c.facts.released for c in contenders], lambda day: day.toordinal()
-        ),
+        _best(RowName.RELEASED, [c.facts.released for c in contenders], date.toordinal),
+        _best(RowName.LAST_RELEASE, [c.facts.last_release for c in contenders], date.toordinal),
     )
 
 

@@ -20,7 +20,8 @@ class Draft:
     With `whole_price_list`, `prices` is all that this source (`provenance.source`) knows: prices
     it showed before and shows no more are withdrawn, and of a series of observations only what is
     newer than what is known is taken in. With `only_known`, an artifact that is not in the
-    catalog is left out instead of being registered.
+    catalog is left out instead of being registered. With `signals_apart`, a signal that is older
+    than what is known is left out alone instead of the whole draft.
     """
 
     slug: str
@@ -33,3 +34,4 @@ class Draft:
     signals: tuple[Signal, ...] = ()
     whole_price_list: bool = False
     only_known: bool = False
+    signals_apart: bool = False

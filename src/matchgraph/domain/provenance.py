@@ -14,15 +14,17 @@ class Method(StrEnum):
     INFERRED = "inferred"
     OBSERVED = "observed"
     DECLARED = "declared"
+    VERIFIED = "verified"
 
     @property
     def strength(self) -> int:
         """A claim replaces one of the same or a lower strength: what a curator or the maker
-        declared is not overwritten by a crawler's guess."""
+        declared is not overwritten by a crawler's guess, and what somebody independent verified
+        not by what its maker declares."""
         return STRENGTH[self]
 
 
-STRENGTH = {Method.INFERRED: 0, Method.OBSERVED: 1, Method.DECLARED: 2}
+STRENGTH = {Method.INFERRED: 0, Method.OBSERVED: 1, Method.DECLARED: 2, Method.VERIFIED: 3}
 # Clocks of sources differ; a date without a time zone can be up to a day ahead of UTC.
 CLOCK_TOLERANCE = timedelta(days=1)
 # Earlier is a mistake; the first days of the year 1 are not even a moment in every time zone.

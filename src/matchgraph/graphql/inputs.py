@@ -54,6 +54,10 @@ class FactsInput:
     )
     homepage: str | None = strawberry.field(default=None, description="Its own page.")
     released: date | None = strawberry.field(default=None, description="Its first release.")
+    last_release: date | None = strawberry.field(
+        default=None,
+        description="Its newest substantive release; never before `released`.",
+    )
     knowledge_cutoff: date | None = strawberry.field(
         default=None, description="The day up to which it was trained."
     )
@@ -82,6 +86,7 @@ class FactsInput:
             self_hostable=self.self_hostable,
             homepage=self.homepage,
             released=self.released,
+            last_release=self.last_release,
             knowledge_cutoff=self.knowledge_cutoff,
             context_tokens=self.context_tokens,
             output_tokens=self.output_tokens,

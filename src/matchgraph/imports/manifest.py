@@ -1,54 +1,34 @@
 """The manifest reader: a YAML file that anybody can write, turned into drafts and problems.
 
-`matchgraph import manifest` reads with it; docs/manifest.md describes the format. Which keys there
-are and what they hold follows from the domain's values, and the domain's checks decide what is
-accepted: here is only what concerns a file.
+`matchgraph import manifest` reads with it; docs/manifest.md describes the format. record.py decides
+what the keys of one mapping may hold: here is only what concerns YAML and how a manifest is built.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Hashable, Iterator, Set
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from difflib import get_close_matches
-from enum import Enum
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-import msgspec
 import yaml
 
 from matchgraph.domain import text as texts
 from matchgraph.domain.artifact import Facts, Kind
 from matchgraph.domain.capability import Capability
 from matchgraph.domain.draft import Draft
-from matchgraph.domain.errors import PriceContradiction, Refusal
+from matchgraph.domain.errors import Refusal
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import Signal, SignalName
+from matchgraph.imports.record import Keys, Node, Problem, Reader, Record, keys
 
 VERSION = 1
 LARGEST = 20_000_000  # bytes of a file, and again of what its aliases unfold to
 DEEPEST = 20  # a manifest needs 7
 
-Value = TypeVar("Value", Facts, Capability, Price, Signal, Provenance)
 Item = TypeVar("Item", Capability, Price, Signal)
-Keys = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong at one place of a manifest, and what to write there instead."""
-
-    file: str
-    line: int  # from 1; of something missing, where the thing that lacks it begins
-    field: str  # such as "artifacts[3].prices[0].amount"; empty if it is the file as a whole
-    reason: str
-    slug: str | None = None  # the artifact it concerns, where that is known
-
-    def __str__(self) -> str:
-        return ": ".join(filter(None, (f"{self.file}:{self.line}", self.field, self.reason)))
 
 
 @dataclass(frozen=True)
@@ -94,18 +74,6 @@ def _refused(name: str, line: int, reason: str, field: str = "") -> Manifest:
 # YAML: from text to nodes that know their line
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
-    """A YAML value: a scalar, a list, or the pairs of a mapping with repeated keys and all.
-
-    `size` counts its characters and what is in it, an alias as what it stands for.
-    """
-
-    line: int
-    value: "str | int | float | bool | list[_Node] | tuple[tuple[_Node, _Node], ...] | None"
-    size: int
-
-
 class _NotYaml(Exception):
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(reason)
@@ -126,7 +94,7 @@ PLAIN: tuple[tuple[re.Pattern[str], Callable[[str], int | float | bool | None]],
 )
 
 
-def _compose(text: str) -> _Node:
+def _compose(text: str) -> Node:
     """The one document in the text. Raises: _NotYaml."""
     if len(text) > LARGEST:
         raise _NotYaml(1, TOO_LARGE)
@@ -157,9 +125,9 @@ def _compose(text: str) -> _Node:
 class _Composer:
     def __init__(self, events: Iterator[Any]) -> None:
         self.events = events
-        self.anchors: dict[str, _Node] = {}
+        self.anchors: dict[str, Node] = {}
 
-    def node(self, event: Any, depth: int = 1) -> _Node:
+    def node(self, event: Any, depth: int = 1) -> Node:
         line, anchor = event.start_mark.line + 1, event.anchor
         if isinstance(event, yaml.AliasEvent):
             # An anchor is known once its value is complete, so nothing can contain itself.
@@ -177,30 +145,30 @@ class _Composer:
             self.anchors[anchor] = node
         return node
 
-    def _complete(self, event: Any, line: int, depth: int) -> _Node:
+    def _complete(self, event: Any, line: int, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
             value = _plain(event.value) if event.implicit[0] else event.value
-            return _Node(line, value, 1 + len(event.value))
+            return Node(line, value, 1 + len(event.value))
         inside = []
         while not isinstance(next_one := next(self.events), yaml.CollectionEndEvent):
             inside.append(self.node(next_one, depth + 1))
         size = 1 + sum(node.size for node in inside)
         if isinstance(event, yaml.SequenceStartEvent):
-            return _Node(line, inside, size)
-        return _Node(line, tuple(zip(inside[::2], inside[1::2], strict=True)), size)
+            return Node(line, inside, size)
+        return Node(line, tuple(zip(inside[::2], inside[1::2], strict=True)), size)
 
 
 def _plain(word: str) -> str | int | float | bool | None:
     return next((mean(word) for pattern, mean in PLAIN if pattern.fullmatch(word)), word)
 
 
-def _peek(node: _Node, key: str) -> _Node | None:
+def _peek(node: Node, key: str) -> Node | None:
     """What a mapping holds by that key, before anything is checked."""
     pairs = node.value if isinstance(node.value, tuple) else ()
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _slug(artifact: _Node) -> str | None:
+def _slug(artifact: Node) -> str | None:
     slug = _peek(artifact, "slug")
     return slug.value if slug and isinstance(slug.value, str) else None
 
@@ -208,106 +176,27 @@ def _slug(artifact: _Node) -> str | None:
 # The format: which keys there are and what they hold
 
 
-def _keys(of: type, *left_out: str) -> Keys:
-    return {key: _held(hint) for key, hint in get_type_hints(of).items() if key not in left_out}
-
-
-def _held(hint: Any) -> Any:
-    """`str` of `str | None`: what is None in the domain has no key in a manifest."""
-    parts = get_args(hint)
-    return next(part for part in parts if part is not NoneType) if NoneType in parts else hint
-
-
 SEEN: Keys = {"source": str, "observed": datetime}
 LISTS: Keys = {"aliases": list, "capabilities": list, "prices": list, "signals": list}
 MANIFEST: Keys = {"matchgraph": int, "observed": datetime, "artifacts": list}
-ARTIFACT: Keys = {"slug": str, "kind": Kind, **_keys(Facts), **SEEN, **LISTS}
-CAPABILITY: Keys = {"id": str, **_keys(Capability, "key"), **SEEN, "provenance": Method}
-PRICE: Keys = {**_keys(Price, "observed_at"), **SEEN}
-SIGNAL: Keys = {**_keys(Signal, "observed_at", "method"), **SEEN}
-# Where the domain's word is not the file's.
-ATTRIBUTES = {"id": "key", "observed": "observed_at", "provenance": "method"}
-WANTED = {
-    str: "a text, in quotes if it looks like something else",
-    int: "a whole number",
-    bool: "true or false",
-    Decimal: "a whole number, or a decimal one in quotes",
-    date: "a date such as 2026-11-01",
-    datetime: "a date such as 2026-11-01, or a moment such as 2026-11-01T09:30:00Z",
-}
-
-
-def _converted(value: object, kind: Any) -> Any:
-    """Raises: msgspec.ValidationError, OverflowError."""
-    if isinstance(value, float):
-        raise msgspec.ValidationError("no key holds one, but msgspec makes a Decimal of it")
-    if kind is not datetime:
-        return msgspec.convert(value, kind)
-    if isinstance(value, str) and len(value) == len("2026-11-01"):
-        value += "T00:00:00Z"
-    return msgspec.convert(value, Annotated[datetime, msgspec.Meta(tz=True)]).astimezone(UTC)
-
-
-def _instead(value: object, kind: Any) -> str:
-    if isinstance(value, float) and kind is Decimal:
-        return "Write it in quotes, a float is not exact."
-    if not issubclass(kind, Enum):
-        return f"Write {WANTED[kind]}, not {_shown(value)}."
-    words = [str(member.value) for member in kind]
-    return f"Write one of {', '.join(words)}, not {_shown(value)}{_meant(value, words)}."
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, str):
-        return repr(value[:40])
-    names = {NoneType: "nothing", list: "a list", tuple: "keys with values"}
-    return names.get(type(value)) or str(value).lower()[:40]
-
-
-def _meant(word: object, words: Iterable[str]) -> str:
-    close = get_close_matches(word[:40], words, n=1) if isinstance(word, str) else ()
-    return f"; did you mean {close[0]!r}?" if close else ""
-
+ARTIFACT: Keys = {"slug": str, "kind": Kind, **keys(Facts), **SEEN, **LISTS}
+CAPABILITY: Keys = {"id": str, **keys(Capability, "key"), **SEEN, "provenance": Method}
+PRICE: Keys = {**keys(Price, "observed_at"), **SEEN}
+SIGNAL: Keys = {**keys(Signal, "observed_at", "method"), **SEEN, "provenance": Method}
 
 # Reading: from nodes to drafts
 
 
-@dataclass(frozen=True)
-class _Record:
-    """A mapping of the file: what could be read of it, and where it stands."""
-
-    line: int
-    path: str
-    nodes: dict[str, _Node]  # what it holds by the keys that belong there
-    values: dict[str, Any]  # those of it that are what they should be
-    sound: bool  # whether nothing is missing, unknown or of the wrong type
-
-    def field(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
-
-    def items(self, key: str) -> Iterator[tuple[_Node, str]]:
-        """What is in the list by that key, each with its path."""
-        for index, node in enumerate(self.values.get(key, ())):
-            yield node, f"{self.field(key)}[{index}]"
-
-
-class _Reader:
-    """Reads one manifest; notes what is wrong and goes on."""
+class _Reader(Reader):
+    """Reads one manifest."""
 
     def __init__(self, name: str, now: datetime) -> None:
-        self.name = name
-        self.now = now
-        self.problems: list[Problem] = []
-        self.slug: str | None = None  # of the artifact that is being read
+        super().__init__(name, now)
         self.owners: dict[str, str] = {}  # of slugs and aliases: the paths of their artifacts
-
-    def refuse(self, line: int, field: str, reason: str) -> None:
-        slug = texts.printable((self.slug or "")[:120]) or None
-        self.problems.append(Problem(self.name, line, field, reason, slug))
 
     # From the file inward
 
-    def manifest(self, top: _Node) -> Manifest:
+    def manifest(self, top: Node) -> Manifest:
         record = self.record(top, "", MANIFEST, {"matchgraph", "artifacts"})
         nobody = Provenance(method=Method.DECLARED, source="nobody yet", observed_at=self.now)
         seen = self.checked(record, nobody)
@@ -323,7 +212,7 @@ class _Reader:
         )
 
     def artifact(
-        self, node: _Node, path: str, required: Set[str], default: Provenance
+        self, node: Node, path: str, required: Set[str], default: Provenance
     ) -> Draft | None:
         before = len(self.problems)
         self.slug = _slug(node)
@@ -349,7 +238,7 @@ class _Reader:
             signals=signals,
         )
 
-    def address(self, node: _Node, field: str) -> str | None:
+    def address(self, node: Node, field: str) -> str | None:
         """The slug or alias that stands there, for one artifact only."""
         slug: str | None = self.value(node, str, field)
         if slug is None:
@@ -366,9 +255,9 @@ class _Reader:
 
     def each(
         self,
-        record: _Record,
+        record: Record,
         key: str,
-        read: Callable[[_Node, str, Provenance], Item | None],
+        read: Callable[[Node, str, Provenance], Item | None],
         default: Provenance,
         identity: Callable[[Item], Hashable],
     ) -> tuple[Item, ...]:
@@ -382,13 +271,13 @@ class _Reader:
                 self.refuse(node.line, path, f"Keep one; {first} is about the same.")
         return tuple(item for _, item in items.values())
 
-    def capability(self, node: _Node, path: str, default: Provenance) -> Capability | None:
+    def capability(self, node: Node, path: str, default: Provenance) -> Capability | None:
         record = self.record(node, path, CAPABILITY, {"id", "name", "description"})
         seen = self.checked(record, default) or default
         sample = Capability(key="sample", name="sample", description="sample", provenance=seen)
         return self.checked(record, sample)
 
-    def price(self, node: _Node, path: str, default: Provenance) -> Price | None:
+    def price(self, node: Node, path: str, default: Provenance) -> Price | None:
         record = self.record(node, path, PRICE, {"provider", "pricing"})
         blank = Price(
             provider="sample",
@@ -401,91 +290,13 @@ class _Reader:
         )
         return self.checked(record, blank, sample)
 
-    def signal(self, node: _Node, path: str, default: Provenance) -> Signal | None:
+    def signal(self, node: Node, path: str, default: Provenance) -> Signal | None:
         record = self.record(node, path, SIGNAL, {"name", "value"})
         sample = Signal(
             name=record.values.get("name", SignalName.STARS),
             value=Decimal(0),
             source=default.source,
             observed_at=default.observed_at,
+            method=default.method,
         )
         return self.checked(record, sample)
-
-    # One mapping, one value
-
-    def record(self, node: _Node, path: str, keys: Keys, required: Set[str]) -> _Record:
-        before = len(self.problems)
-        lines: dict[str, int] = {}
-        record = _Record(node.line, path, {}, {}, sound=False)
-        if not isinstance(node.value, tuple):
-            self.refuse(node.line, path, f"Write keys with values, not {_shown(node.value)}.")
-            return record
-        for name, value in node.value:
-            key = name.value if isinstance(name.value, str) else _shown(name.value)
-            field = record.field(texts.printable(key[:40]))
-            if key not in keys:
-                self.refuse(name.line, field, f"There is no such key{_meant(key, keys)}.")
-            elif key in lines:
-                self.refuse(name.line, field, f"Keep one; line {lines[key]} has this key too.")
-            elif value.value is None:
-                self.refuse(name.line, field, "Give it a value, or leave the key out.")
-            else:
-                record.nodes[key] = value
-            lines.setdefault(key, name.line)
-        for key in sorted(required - lines.keys()):
-            self.refuse(node.line, record.field(key), "It is missing; add this key.")
-        for key, value in record.nodes.items():
-            if (read := self.value(value, keys[key], record.field(key))) is not None:
-                record.values[key] = read
-        return replace(record, sound=len(self.problems) == before)
-
-    def value(self, node: _Node, kind: Any, field: str) -> Any:
-        """What stands there, as what belongs there; None if it is something else."""
-        if kind is list or get_origin(kind) is tuple:
-            if not isinstance(node.value, list):
-                self.refuse(node.line, field, f"Write a list, not {_shown(node.value)}.")
-                return None
-            if kind is list:
-                return node.value
-            items = [
-                self.value(item, get_args(kind)[0], f"{field}[{index}]")
-                for index, item in enumerate(node.value)
-            ]
-            return tuple(item for item in items if item is not None)
-        try:
-            return _converted(node.value, kind)
-        except (msgspec.ValidationError, OverflowError):
-            self.refuse(node.line, field, _instead(node.value, kind))
-            return None
-
-    def checked(self, record: _Record, blank: Value, sample: Value | None = None) -> Value | None:
-        """What the record says, laid over `blank`, as the domain takes it; None if it does not.
-
-        What the domain refuses is tried key by key on a `sample` that it takes, to find every key
-        to blame; if there is none, the record contradicts itself.
-        """
-        keys = {ATTRIBUTES.get(key, key): key for key in record.values}
-        said = {name: record.values[key] for name, key in keys.items() if hasattr(blank, name)}
-        try:
-            value = self.check(replace(blank, **said))
-            return value if record.sound else None
-        except Refusal as refusal:
-            whole = refusal
-        before = len(self.problems)
-        for name, part in said.items():
-            try:
-                self.check(replace(sample or blank, **{name: part}))
-            except PriceContradiction:
-                pass  # between `pricing` and the sample
-            except Refusal as refusal:
-                key = keys[name]
-                what = getattr(refusal, "what", key)  # the message begins with it, like the field
-                reason = refusal.message.removeprefix(f"{what}: ")
-                self.refuse(record.nodes[key].line, record.field(key), reason)
-        if record.sound and len(self.problems) == before:
-            self.refuse(record.line, record.path, whole.message)
-        return None
-
-    def check(self, value: Value) -> Value:
-        """Raises: Refusal."""
-        return value.checked() if isinstance(value, Facts) else value.checked(self.now)

@@ -25,6 +25,7 @@ from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.price import SENTINEL, Price, Pricing, Unit, canonical
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.imports import identity
 from matchgraph.imports.identity import Identity, NotAModel
 
@@ -68,6 +69,60 @@ MAKERS = {
     "zai": "Z.ai",
     "zhipuai": "Z.ai",
 }
+
+# Providers of which one company has several, or sells under another name than it makes models.
+OWNERS = MAKERS | {
+    "abacus": "Abacus.AI",
+    "alibaba-coding-plan": "Alibaba",
+    "alibaba-coding-plan-cn": "Alibaba",
+    "azure": "Microsoft",
+    "azure-cognitive-services": "Microsoft",
+    "clarifai": "Clarifai",
+    "cloudflare-ai-gateway": "Cloudflare",
+    "cloudflare-workers-ai": "Cloudflare",
+    "firepass": "Fireworks AI",
+    "fireworks-ai": "Fireworks AI",
+    "github-copilot": "Microsoft",
+    "github-models": "Microsoft",
+    "google-vertex-anthropic": "Google",
+    "iflowcn": "Alibaba",
+    "kimi-for-coding": "Moonshot AI",
+    "meganova": "MegaNova AI",
+    "minimax-cn-coding-plan": "MiniMax",
+    "minimax-coding-plan": "MiniMax",
+    "modelscope": "Alibaba",
+    "opencode": "OpenCode",
+    "opencode-go": "OpenCode",
+    "perplexity-agent": "Perplexity",
+    "siliconflow": "SiliconFlow",
+    "siliconflow-cn": "SiliconFlow",
+    "tencent-coding-plan": "Tencent",
+    "vercel": "Vercel",
+    "xiaomi-token-plan-ams": "Xiaomi",
+    "xiaomi-token-plan-cn": "Xiaomi",
+    "xiaomi-token-plan-sgp": "Xiaomi",
+    "zai-coding-plan": "Z.ai",
+    "zhipuai-coding-plan": "Z.ai",
+}
+# The protocol that a client package is named after; packages of one provider alone name none.
+PROTOCOLS = {
+    "@ai-sdk/amazon-bedrock": "Bedrock",
+    "@ai-sdk/anthropic": "Anthropic",
+    "@ai-sdk/azure": "OpenAI",
+    "@ai-sdk/cohere": "Cohere",
+    "@ai-sdk/google": "Google",
+    "@ai-sdk/google-vertex": "Google",
+    "@ai-sdk/google-vertex/anthropic": "Anthropic",
+    "@ai-sdk/mistral": "Mistral",
+    "@ai-sdk/openai": "OpenAI",
+    "@ai-sdk/openai-compatible": "OpenAI",
+}
+# A day or month that tells one release of a model from the next: 20250929, 2024-05-13, 08-2024,
+# 2507 or 0528.
+SNAPSHOT = re.compile(
+    r"-(?:20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01])|(?:0[1-9]|1[0-2])-20\d\d"
+    r"|2\d(?:0[1-9]|1[0-2])|(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))(?=-|$)"
+)
 
 # What the zeros of these providers mean: paid for by the month, or run on the user's own machine.
 SUBSCRIPTIONS = re.compile(
@@ -164,6 +219,8 @@ class Offer(NamedTuple):
     structured_output: bool | None
     cost: Mapping[str, Any] | None
     modes: Mapping[str, Mapping[str, Any]]
+    documentation: str | None
+    package: str | None
     identity: Identity
 
 
@@ -231,7 +288,7 @@ def grouped(raw: Mapping[str, Any], written: datetime) -> Data:
             if isinstance(known, NotAModel):
                 skipped[known.reason] += 1
             else:
-                offers[known.slug].append(_offer(provider, id_, said, known))
+                offers[known.slug].append(_offer(provider, listed, id_, said, known))
     models = [
         Model(slug, tuple(sold))
         for shared, all_ in offers.items()
@@ -247,7 +304,9 @@ def grouped(raw: Mapping[str, Any], written: datetime) -> Data:
     )
 
 
-def _offer(provider: str, id_: str, said: Mapping[str, Any], known: Identity) -> Offer:
+def _offer(
+    provider: str, listed: Mapping[str, Any], id_: str, said: Mapping[str, Any], known: Identity
+) -> Offer:
     modes = (said.get("experimental") or {}).get("modes") or {}
     return Offer(
         provider=provider,
@@ -266,6 +325,8 @@ def _offer(provider: str, id_: str, said: Mapping[str, Any], known: Identity) ->
         structured_output=said.get("structured_output"),
         cost=said.get("cost"),
         modes={name: mode["cost"] for name, mode in modes.items() if mode.get("cost")},
+        documentation=listed.get("doc"),
+        package=(said.get("provider") or {}).get("npm") or listed.get("npm"),
         identity=known,
     )
 
@@ -305,7 +366,9 @@ def _draft(model: Model, observed_at: datetime, aliases: tuple[str, ...]) -> Dra
         aliases=aliases,
         capabilities=tuple(_capabilities(model, facts, provenance)),
         prices=tuple(_prices(model, observed_at, Counter())),
+        signals=tuple(_signals(model, observed_at)),
         whole_price_list=True,
+        signals_apart=True,
     )
 
 
@@ -890,6 +953,37 @@ def _joined(label: str, tier: str | None) -> str:
     return f"{label}, {tier}" if tier and tier != label else label
 
 
+# What can be counted
+
+
+def _signals(model: Model, observed_at: datetime) -> Iterator[Signal]:
+    """What the data vouches for; docs/signals.md says why it is no more than this."""
+    counted: dict[SignalName, tuple[int, Method]] = {}
+    if model.vendor is not None:
+        # Without knowing the vendor nobody can tell its own offer from a host's.
+        counted[SignalName.HOSTS] = len(_hosts(model) - {model.vendor}), Method.OBSERVED
+    if spoken := {PROTOCOLS[o.package] for o in model.offers if o.package in PROTOCOLS}:
+        counted[SignalName.PROTOCOLS] = len(spoken), Method.INFERRED
+    if any(offer.documentation for offer in model.by_maker):
+        counted[SignalName.DOCS] = 1, Method.INFERRED
+    if any(SNAPSHOT.search(offer.identity.bare) for offer in model.offers):
+        counted[SignalName.VERSIONED_RELEASE] = 1, Method.OBSERVED
+    for name, (value, method) in counted.items():
+        yield Signal(
+            name=name,
+            value=Decimal(value),
+            source=SOURCE,
+            observed_at=observed_at,
+            method=method,
+        )
+
+
+def _hosts(model: Model) -> set[str]:
+    """The companies that offer it over a network."""
+    providers = {offer.provider for offer in model.offers} - LOCAL
+    return {OWNERS.get(provider, provider) for provider in providers}
+
+
 # The figures
 
 
@@ -934,6 +1028,7 @@ def report() -> str:
             "capabilities",
             Counter(capability.key for draft in made for capability in draft.capabilities),
         ),
+        ("signals", Counter(signal.name.value for draft in made for signal in draft.signals)),
     ]
     return "\n".join(
         line

@@ -13,6 +13,8 @@ from matchgraph.eventstore.connection import Connection
 from matchgraph.projections.projection import Batch, Heard, Projection, insert
 
 FACTS = tuple(field.name for field in fields(Facts))
+# What later migrations added is last in the table, wherever it stands among the facts.
+ADDED = ("last_release",)
 
 
 class Registered(Heard, tag="artifact.registered", frozen=True):
@@ -110,7 +112,7 @@ COLUMNS = (
     "id",
     "slug",
     "kind",
-    *FACTS,
+    *(name for name in FACTS if name not in ADDED),
     "status",
     "leads_to",
     "method",
@@ -120,6 +122,7 @@ COLUMNS = (
     "changed_at",
     "registered_position",
     "position",
+    *ADDED,
 )
 
 
