@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import append, bulk, machine, project, read
+from bench import append, bulk, machine, project, rank, read
 from bench.frame import Bench, new_template
 from matchgraph.servers import Servers, running
 
@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "bulk": bulk.run,
     "read": read.run,
     "project": project.run,
+    "rank": rank.run,
 }
 
 

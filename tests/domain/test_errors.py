@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import get_type_hints
 
@@ -21,7 +21,12 @@ TABLE = Path(__file__).parents[2] / "docs" / "errors.md"
 
 @pytest.mark.parametrize("refusal", REFUSALS)
 def test_a_refusal_names_its_facts_in_one_sentence(refusal: type[Refusal]) -> None:
-    sample = {str: "said", datetime: datetime.fromisoformat("2026-01-01T00:00:00Z")}
+    sample = {
+        str: "said",
+        int: 2026,
+        date: date(2026, 1, 1),
+        datetime: datetime.fromisoformat("2026-01-01T00:00:00Z"),
+    }
     hints = get_type_hints(refusal)
     made = refusal(**{field.name: sample[hints[field.name]] for field in fields(refusal)})  # type: ignore[arg-type]
     assert str(made) == made.message

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
+from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import Refusal
+from matchgraph.domain.policy import DEFAULTS, KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import Signal, SignalName
@@ -109,6 +111,8 @@ class World:
 
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     aliases: dict[str, Alias] = field(default_factory=dict)
+    policy: Policy | None = None
+    calibration: Calibration | None = None
     commands: list[list[StoredEvent]] = field(default_factory=list)
 
     def take(self, steps: Iterable[Step]) -> "World":
@@ -158,6 +162,16 @@ def _merge(world: World, slug: str, into: str) -> list[Artifact]:
     return [world.artifacts[slug]]
 
 
+def _adopt(world: World, *kinds: KindPolicy) -> list[Aggregate]:
+    world.policy = Policy.adopt(world.policy, kinds)
+    return [] if world.policy is None else [world.policy]
+
+
+def _calibrate(world: World, scales: Scales) -> list[Aggregate]:
+    world.calibration = Calibration.calibrate(world.calibration, scales)
+    return [world.calibration]
+
+
 def _on_artifact(method: str) -> Callable[..., list[Artifact]]:
     def step(world: World, slug: str, *arguments: Any) -> list[Artifact]:
         getattr(world.artifacts[slug], method)(*arguments)
@@ -184,6 +198,8 @@ STEPS: dict[str, Callable[..., Sequence[Aggregate]]] = {
     "alias": _alias,
     "unalias": _unalias,
     "merge": _merge,
+    "adopt": _adopt,
+    "calibrate": _calibrate,
     **{method: _on_artifact(method) for method in ON_ARTIFACT},
 }
 
@@ -199,6 +215,7 @@ _facts = st.builds(
     vendor=_text,
     open_weights=st.none() | st.booleans(),
     released=st.none() | st.just(date(2026, 2, 28)),
+    last_release=st.none() | st.just(date(2026, 3, 31)),
     context_tokens=st.none() | st.sampled_from([1, 10**11]),
     input_types=_types,
 )
@@ -245,11 +262,46 @@ _line = st.builds(
 )
 _signal = st.builds(
     Signal,
-    name=st.sampled_from([SignalName.STARS, SignalName.DEPENDENTS]),
+    name=st.sampled_from([SignalName.STARS, SignalName.DEPENDENTS, SignalName.HOSTS]),
     value=st.sampled_from(["0", "7", "1200", "0.5"]).map(Decimal),
     source=_source,
     observed_at=_on,
     method=_method,
+) | st.builds(
+    Signal,
+    name=st.sampled_from([SignalName.LICENCE, SignalName.TESTS]),
+    value=st.sampled_from(["0", "1"]).map(Decimal),
+    source=_source,
+    observed_at=_on,
+    method=_method,
+)
+_policy = st.builds(
+    lambda kind, more, half_life: replace(
+        DEFAULTS[kind],
+        adoption=DEFAULTS[kind].adoption + more,
+        quality=DEFAULTS[kind].quality - more,
+        half_life=half_life,
+    ),
+    kind=st.sampled_from([Kind.MODEL, Kind.CLI]),
+    more=st.sampled_from(["0", "0.1", "-0.05"]).map(Decimal),
+    half_life=st.sampled_from([90, 270]),
+)
+_scales = st.builds(
+    Scales,
+    day=_on.map(datetime.date) | st.just(date(2026, 3, 1)),
+    up_to=st.just(1),
+    scales=st.lists(
+        st.builds(
+            Scale,
+            signal=st.sampled_from([SignalName.STARS, SignalName.DEPENDENTS, SignalName.HOSTS]),
+            p99=st.sampled_from(["0", "20", "1000.5"]).map(Decimal),
+            observed=st.sampled_from([1, 40]),
+            kind=st.sampled_from([None, Kind.MODEL]),
+        ),
+        max_size=4,
+        unique_by=lambda one: (one.signal, one.kind),
+    ).map(tuple),
+    match_means=st.sampled_from([(), (MatchMean(kind=Kind.CLI, mean=Decimal("0.4")),)]),
 )
 
 
@@ -273,6 +325,9 @@ _steps: st.SearchStrategy[Step] = st.one_of(
     _step("observe_price", _slug, _price),
     _step("withdraw_price", _slug, _line, _on),
     _step("observe_signal", _slug, _signal),
+    _step("observe_signal", _slug, _signal),
+    _step("adopt", _policy),
+    _step("calibrate", _scales),
 )
 _all_there: list[Step] = [
     ("register", (slug, Kind.MODEL, Facts(name=slug), Method.OBSERVED)) for slug in SLUGS[:2]
@@ -287,8 +342,11 @@ def worlds(*, most: int = 40) -> st.SearchStrategy[World]:
     )
 
 
-def rich(artifacts: int = 3, *, prefix: str = "thing") -> list[list[StoredEvent]]:
-    """Commands in which every event there is happens, again and again."""
+def rich(
+    artifacts: int = 3, *, prefix: str = "thing", measured: bool = True
+) -> list[list[StoredEvent]]:
+    """Commands in which every event there is happens, again and again; with `measured` also those
+    of the policy and the calibration, of which there is one in a history."""
     commands: list[list[StoredEvent]] = []
     for number in range(artifacts):
         one = artifact(f"{prefix}-{number}", vendor="acme")
@@ -315,6 +373,19 @@ def rich(artifacts: int = 3, *, prefix: str = "thing") -> list[list[StoredEvent]
         one.retire("superseded")
         one.reinstate()
         commands.append(stored_events(one, alias))
+    if not measured:
+        return commands
+    calibration = Calibration.calibrate(
+        None,
+        Scales(
+            day=date(2026, 3, 1),
+            up_to=1,
+            scales=(Scale(signal=SignalName.STARS, p99=Decimal(1000), observed=25),),
+        ),
+    )
+    policy = Policy.adopt(None, [replace(DEFAULTS[Kind.MODEL], half_life=90)])
+    assert policy is not None, "ninety days are news"
+    commands.append(stored_events(policy, calibration))
     return commands
 
 

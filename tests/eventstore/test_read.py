@@ -15,9 +15,12 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 from hypothesis import given, settings
 
+from matchgraph.domain import calibration, policy
 from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEvent, event
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
+from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
+from matchgraph.domain.policy import KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import Signal, SignalName
@@ -439,6 +442,47 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         LATEST,
         Alias.Realiased,
         {"timestamp": at(557650), "artifact_id": TWO},
+    ),
+    "policy.adopted.v1": (
+        policy.ID,
+        Policy.Adopted,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "policy",
+            "kinds": (
+                KindPolicy(
+                    kind=Kind.MCP,
+                    adoption=Decimal("0.20"),
+                    quality=Decimal("0.25"),
+                    ecosystem=Decimal("0.10"),
+                    match_graph=Decimal("0.30"),
+                    freshness=Decimal("0.15"),
+                    half_life=180,
+                ),
+            ),
+        },
+    ),
+    "ranks.calibrated.v1": (
+        calibration.ID,
+        Calibration.Calibrated,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "calibration",
+            "scales": Scales(
+                day=date(2026, 11, 23),
+                up_to=4711,
+                scales=(
+                    Scale(signal=SignalName.STARS, p99=Decimal("120000"), observed=321),
+                    Scale(
+                        signal=SignalName.HOSTS,
+                        p99=Decimal("22.5"),
+                        observed=25,
+                        kind=Kind.MODEL,
+                    ),
+                ),
+                match_means=(MatchMean(kind=Kind.MODEL, mean=Decimal("0.22")),),
+            ),
+        },
     ),
 }
 

@@ -136,9 +136,10 @@ async def test_a_projection_left_behind_catches_up_and_then_goes_with_the_others
         "artifact_listing": end,
         "capability_listing": 0,
         "price_history": end,
+        "rank_board": 0,
         "signal_board": end,
     }
-    end = await append(store, rich(1, prefix="later"))
+    end = await append(store, rich(1, prefix="later", measured=False))
     await project(url, store, page=7)
     assert set((await checkpoints(url)).values()) == {end}
     held = await contents(url)
@@ -195,7 +196,7 @@ async def test_progress_says_how_far_each_read_model_is_behind(
 # What fails
 
 
-def poison(topic: str = "signal.observed") -> StoredEvent:
+def poison(topic: str) -> StoredEvent:
     """An event that says too little to be read."""
     id = uuid4()
     return StoredEvent(
@@ -208,31 +209,31 @@ async def test_a_poison_event_stops_its_projection_there_and_alone(
     url: str, store: Store, pool: Pool, page: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = artifact()
-    made.observe_signal(signal("7"))
-    made.observe_price(price("10"))
-    made.observe_signal(signal("8", on=1))
+    made.observe_price(price("7"))
+    made.observe_signal(signal("10"))
+    made.observe_price(price("8", on=1))
     before = await store.append([made], BY)
-    await store.append_stored([poison()], BY)
-    made.observe_signal(signal("9", on=2))
-    made.observe_price(price("11", on=2))
+    await store.append_stored([poison("price.observed")], BY)
+    made.observe_price(price("9", on=2))
+    made.observe_signal(signal("11", on=2))
     end = await store.append([made], BY)
 
     with caplog.at_level(logging.ERROR):
         await asyncio.wait_for(project(url, store, page=page), 20)
-    assert await checkpoints(url) == {**dict.fromkeys(NAMES, end), "signal_board": before}
+    assert await checkpoints(url) == {**dict.fromkeys(NAMES, end), "price_history": before}
     found = await stuck(pool)
-    assert list(found) == ["signal_board"]
-    assert found["signal_board"][0] == before + 1
-    assert "Undecodable" in found["signal_board"][1]
-    assert f"signal_board is stuck at event {before + 1}" in caplog.text
+    assert list(found) == ["price_history"]
+    assert found["price_history"][0] == before + 1
+    assert "Undecodable" in found["price_history"][1]
+    assert f"price_history is stuck at event {before + 1}" in caplog.text
     assert [p.stuck_at for p in await progress(pool) if p.stuck_at] == [before + 1]
-    assert await pool.fetchval("SELECT value FROM signal_board") == Decimal(8)
-    assert await pool.fetchval("SELECT amount FROM price_current") == Decimal(11)
+    assert await pool.fetchval("SELECT amount FROM price_current") == Decimal(8)
+    assert await pool.fetchval("SELECT value FROM signal_board") == Decimal(11)
 
     # Nobody tries again until there is a restart.
     more = await store.append([artifact("more")], BY)
     await project(url, store, page=page)
-    assert await checkpoints(url) == {**dict.fromkeys(NAMES, more), "signal_board": before}
+    assert await checkpoints(url) == {**dict.fromkeys(NAMES, more), "price_history": before}
 
 
 async def test_events_that_some_projections_cannot_take_stop_each_of_those_at_its_own(
@@ -248,6 +249,7 @@ async def test_events_that_some_projections_cannot_take_stop_each_of_those_at_it
     assert {name: at for name, (at, _) in found.items()} == {
         "price_history": 2,
         "artifact_listing": 3,
+        "rank_board": 3,
         "signal_board": 4,
     }
     assert "KeyError" in found["artifact_listing"][1]
@@ -504,7 +506,7 @@ async def test_a_projector_killed_again_and_again_in_the_middle_loses_and_double
     choices = random.Random(9)
     backlog = [event for events in rich(400) for event in events]
     await store.append_batch(backlog, BY)
-    appending = asyncio.create_task(append(store, rich(60, prefix="live")))
+    appending = asyncio.create_task(append(store, rich(60, prefix="live", measured=False)))
 
     async def projector() -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -567,7 +569,7 @@ async def test_readers_see_whole_read_models_while_they_are_rebuilt_and_events_a
     async with leading(url, store):
         await reached(url, await store.head(), patience=30)
         looking = asyncio.create_task(look())
-        appending = asyncio.create_task(append(store, rich(60, prefix="live")))
+        appending = asyncio.create_task(append(store, rich(60, prefix="live", measured=False)))
         for _ in range(2):
             await asyncio.gather(
                 rebuild(url, ARTIFACT_LISTING), rebuild(url, PRICE_HISTORY), asyncio.sleep(0)
@@ -608,7 +610,7 @@ async def test_a_rebuild_that_fails_leaves_the_old_rows_and_the_others_at_work(
     with pytest.raises(KeyboardInterrupt):
         await rebuild(url, SIGNAL_BOARD, stop)
     assert await contents(url) == right
-    end = await append(store, rich(1, prefix="later"))
+    end = await append(store, rich(1, prefix="later", measured=False))
     await project(url, store)
     assert set((await checkpoints(url)).values()) == {end}
 

@@ -5,7 +5,7 @@ union. A refusal leaves no trace in the history.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 
 class Refusal(Exception):
@@ -250,3 +250,43 @@ class FutureObservation(Refusal):
     @property
     def message(self) -> str:
         return f"{self.what}: {self.observed.isoformat()} lies in the future."
+
+
+@dataclass(eq=False)
+class WeightsDoNotAddUp(Refusal):
+    """The weights of a policy must sum to 1."""
+
+    kind: str
+    total: str
+
+    @property
+    def message(self) -> str:
+        return f"The weights for {self.kind} sum to {self.total}; they must sum to exactly 1."
+
+
+@dataclass(eq=False)
+class KindTwice(Refusal):
+    """A policy can say only one thing of a kind."""
+
+    kind: str
+
+    @property
+    def message(self) -> str:
+        return f"The policy names {self.kind} twice; send each kind once."
+
+
+@dataclass(eq=False)
+class StaleCalibration(Refusal):
+    """A newer calibration is in force."""
+
+    day: date
+    up_to: int
+    known_day: date
+    known_up_to: int
+
+    @property
+    def message(self) -> str:
+        return (
+            f"A calibration of {self.known_day} up to position {self.known_up_to} is in force; "
+            f"one of {self.day} up to {self.up_to} would go back. Calibrate again from now."
+        )

@@ -17,8 +17,11 @@ import msgspec
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
-from matchgraph.domain.artifact import AGGREGATES
+from matchgraph.domain.artifact import Alias, Artifact
+from matchgraph.domain.calibration import Calibration
+from matchgraph.domain.policy import Policy
 
+AGGREGATES: tuple[type[Aggregate], ...] = (Artifact, Alias, Policy, Calibration)
 HEADER = frozenset({"originator_id", "originator_version"})
 
 
@@ -201,6 +204,8 @@ def _written(struct: msgspec.Struct) -> bytes:
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     return format(value, "f") if isinstance(value, Decimal) else value
 
 

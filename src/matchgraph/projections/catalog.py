@@ -4,6 +4,7 @@ from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.capability_listing import CAPABILITY_LISTING
 from matchgraph.projections.price_history import PRICE_HISTORY
 from matchgraph.projections.projection import Projection
+from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.signal_board import SIGNAL_BOARD
 
 PROJECTIONS: tuple[Projection, ...] = (
@@ -11,4 +12,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     CAPABILITY_LISTING,
     PRICE_HISTORY,
     SIGNAL_BOARD,
+    RANK_BOARD,
 )

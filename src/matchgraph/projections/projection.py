@@ -5,7 +5,7 @@ no Redis. It may not depend on where one batch ends and the next begins. So the 
 gives the same bytes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,39 +37,66 @@ class _Unheard(msgspec.Struct, tag_field="type", gc=False):
     """An event that a projection knows of and does not use."""
 
 
-Batch = Sequence[tuple[int, Any]]
+class Batch(list[tuple[int, Any]]):
+    """The events of a page that a projection hears, each with its position. The page is everything
+    behind `after` up to `last`."""
+
+    def __init__(self, events: Iterable[tuple[int, Any]], after: int, last: int) -> None:
+        super().__init__(events)
+        self.after = after
+        self.last = last
 
 
 @dataclass(frozen=True)
 class Projection:
     """One read model. `apply` gets the position and the event of each that it hears, in order,
-    within the transaction that moves its checkpoint."""
+    within the transaction that moves its checkpoint.
+
+    One that keeps a copy of its tables in memory hears of every page, also of one without any
+    event for it, to know how far its copy has come.
+    """
 
     name: str
     tables: tuple[str, ...]
     hears: tuple[type[Heard], ...]
     apply: Callable[[Connection, Batch], Awaitable[None]]
+    hears_of_every_page: bool = False
+
+    async def take(self, db: Connection, page: Packed) -> None:
+        """Takes the page in. Raises: UnknownTopic, Undecodable, and whatever `apply` raises."""
+        batch = self.batch(page)
+        if batch or self.hears_of_every_page:
+            await self.apply(db, batch)
 
     def batch(self, page: Packed) -> Batch:
         """The events of the page that this projection hears. Raises: UnknownTopic, Undecodable."""
-        try:
-            try:
-                events = self._decoder.decode(page.json)
-            except msgspec.ValidationError:
-                # Something older than the newest version, or newer than this release.
-                states = codec.current(bytes(raw) for raw in _raw.decode(page.json))
-                events = self._decoder.decode(b"[" + b",".join(states) + b"]")
-        except (msgspec.DecodeError, RecursionError) as reason:
-            raise Undecodable(f"{self.name}: {reason}") from reason
+        events = self.decoded(page.json)
         if len(events) != page.last - page.first + 1:
             # All that follows would be taken for what is recorded at another position.
             raise Undecodable(f"{self.name}: a state holds more than one event")
         heard = self.heard
-        return [
-            (position, event)
-            for position, event in enumerate(events, start=page.first)
-            if type(event) in heard
-        ]
+        return Batch(
+            (
+                (position, event)
+                for position, event in enumerate(events, start=page.first)
+                if type(event) in heard
+            ),
+            page.first - 1,
+            page.last,
+        )
+
+    def decoded(self, states: bytes) -> list[Any]:
+        """The events of a JSON array of states as this projection reads them, also those that it
+        does not hear. Raises: UnknownTopic, Undecodable."""
+        try:
+            try:
+                return self._decoder.decode(states)
+            except msgspec.ValidationError:
+                # Something older than the newest version, or newer than this release.
+                upcast = codec.current(bytes(raw) for raw in _raw.decode(states))
+                return self._decoder.decode(b"[" + b",".join(upcast) + b"]")
+        except (msgspec.DecodeError, RecursionError) as reason:
+            raise Undecodable(f"{self.name}: {reason}") from reason
 
     @cached_property
     def heard(self) -> frozenset[type[Heard]]:

@@ -180,9 +180,7 @@ class Runner:
             return False
         tried.extend(self._projections[name] for name in together)
         for projection in tuple(tried) or [self._projections[name] for name in together]:
-            batch = projection.batch(page)
-            if batch:
-                await projection.apply(db, batch)
+            await projection.take(db, page)
         await db.execute(
             "UPDATE projection_checkpoint SET position = $2, recorded_at = $3"
             " WHERE name = ANY ($1)",
@@ -247,9 +245,7 @@ async def rebuild(
             total = await connection.fetchval("SELECT coalesce(max(position), 0) FROM event")
             async with aclosing(pages(reader)) as history:
                 async for page in history:
-                    batch = projection.batch(page)
-                    if batch:
-                        await projection.apply(connection, batch)
+                    await projection.take(connection, page)
                     position, recorded_at = page.last, page.recorded_at
                     on_progress(position, total)
             await connection.execute(

@@ -1,0 +1,147 @@
+"""How artifacts rank, why, and what moved them: many artifacts in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from matchgraph.domain.artifact import Kind
+from matchgraph.domain.calibration import Scale, Scales
+from matchgraph.domain.policy import KindPolicy
+from matchgraph.domain.ranking import COUNTS, TRUST, Evidence, Rank, measure, rank
+from matchgraph.domain.signal import SignalName
+from matchgraph.projections.rank_board import RANK_BOARD, evidence_of, read_evidence
+from matchgraph.projections.rank_recompute import Fetches, in_force
+from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked, ranked_of
+from matchgraph.queries.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RankAt:
+    """An artifact's rank as of a position, explained, with the events that it is measured by.
+
+    `rank` is None before the artifact was registered; `policy` is None while the default holds.
+    """
+
+    position: int
+    rank: Rank | None
+    policy: int | None
+    calibration: int | None
+
+
+async def ranked(snapshot: Fetches, ids: Sequence[UUID]) -> list[Ranked | None]:
+    """The rank of each artifact, in the order asked; None where there is no such artifact."""
+    rows = await snapshot.fetch(
+        f"SELECT {COLUMNS} FROM {TABLES} WHERE b.artifact_id = ANY ($1)", list(ids)
+    )
+    found = {row["artifact_id"]: ranked_of(row) for row in rows}
+    return [found.get(id) for id in ids]
+
+
+async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]:
+    """The rank of each artifact with its parts and their inputs, in the order asked."""
+    rows = await snapshot.fetch(
+        "SELECT artifact_id, kind, released, evidence, exposure, utility FROM rank_evidence"
+        " WHERE artifact_id = ANY ($1)",
+        list(ids),
+    )
+    policies, scales = await in_force(snapshot)
+    found = {
+        row["artifact_id"]: rank(
+            Evidence(
+                kind=(kind := Kind(row["kind"])),
+                signals=read_evidence(row["evidence"]),
+                released=row["released"],
+                exposure=row["exposure"],
+                utility=row["utility"],
+            ),
+            measure(kind, policies, scales),
+        )
+        for row in rows
+    }
+    return [found.get(id) for id in ids]
+
+
+async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:
+    """The artifact's rank as of that position, from the history alone. Raises: Unavailable."""
+    rows = await snapshot.fetch(
+        "SELECT position, state FROM event WHERE originator_id = $1 AND position <= $2"
+        " ORDER BY originator_version",
+        artifact_id,
+        position,
+    )
+    policies, scales = await in_force(snapshot, position)
+    since = await snapshot.fetch(
+        "SELECT (SELECT max(position) FROM rank_calibration WHERE position <= $1) AS calibration,"
+        " (SELECT max(p.position) FROM rank_policy p JOIN rank_evidence e USING (kind)"
+        " WHERE e.artifact_id = $2 AND p.position <= $1) AS policy",
+        position,
+        artifact_id,
+    )
+    found: Rank | None = None
+    if rows:
+        events = RANK_BOARD.decoded(b"[" + b",".join(row["state"] for row in rows) + b"]")
+        evidence = evidence_of(
+            (row["position"], event) for row, event in zip(rows, events, strict=True)
+        )
+        found = rank(evidence, measure(evidence.kind, policies, scales))
+    return RankAt(position, found, since[0]["policy"], since[0]["calibration"])
+
+
+async def policies(snapshot: Snapshot) -> list[KindPolicy]:
+    """The policy of every kind, by name of the kind."""
+    found, _ = await in_force(snapshot)
+    return [found[kind] for kind in sorted(found)]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The calibration that ranks are measured by, and the event that put it in force."""
+
+    scales: Scales
+    position: int
+    calibrated_at: datetime
+
+
+async def calibration(snapshot: Snapshot) -> InForce | None:
+    """The calibration in force; None before the first."""
+    _, scales = await in_force(snapshot)
+    rows = await snapshot.fetch(
+        "SELECT position, calibrated_at FROM rank_calibration ORDER BY position DESC LIMIT 1"
+    )
+    if scales is None:
+        return None
+    return InForce(scales, rows[0]["position"], rows[0]["calibrated_at"])
+
+
+async def distributions(snapshot: Snapshot) -> Scales:
+    """The 99th percentile of each count, of each kind and of all kinds, among what is on offer
+    now; the day is today's. Raises: Unavailable."""
+    trust = "array_position($2::text[], s.method)"
+    rows = await snapshot.fetch(
+        "WITH counted AS ("
+        " SELECT DISTINCT ON (s.artifact_id, s.name) l.kind, s.name, s.value"
+        " FROM signal_board s JOIN artifact_listing l ON l.id = s.artifact_id"
+        " WHERE s.name = ANY ($1) AND l.status = 'active'"
+        " ORDER BY s.artifact_id, s.name, ($3::float8[])[" + trust + "] DESC,"
+        ' s.observed_at DESC, s.source COLLATE "C")'
+        " SELECT kind, name, percentile_disc(0.99) WITHIN GROUP (ORDER BY value) AS p99,"
+        " count(*) AS observed FROM counted GROUP BY GROUPING SETS ((kind, name), (name))"
+        ' ORDER BY name COLLATE "C", kind COLLATE "C" NULLS FIRST',
+        list(COUNTS),
+        list(TRUST),
+        list(TRUST.values()),
+    )
+    return Scales(
+        day=datetime.now(UTC).date(),
+        up_to=await snapshot.position(),
+        scales=tuple(
+            Scale(
+                signal=SignalName(row["name"]),
+                p99=row["p99"],
+                observed=row["observed"],
+                kind=None if row["kind"] is None else Kind(row["kind"]),
+            )
+            for row in rows
+        ),
+    )
