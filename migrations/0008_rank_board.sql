@@ -35,6 +35,7 @@ CREATE TABLE rank_evidence (
   -- Whether it is on offer, so that it has a place.
   listed boolean NOT NULL,
   released date,
+  last_release date,
   evidence bytea NOT NULL,
   downloads_30d float8,
   dependents float8,

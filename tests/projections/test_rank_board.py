@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from matchgraph.domain.artifact import Artifact, Facts, Kind, Status
 from matchgraph.domain.calibration import Calibration, Scale, Scales
 from matchgraph.domain.policy import DEFAULTS, Policy
+from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
     PARTS,
     THRESHOLDS,
@@ -28,7 +29,7 @@ from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.connection import Connection, Pool
 from matchgraph.eventstore.store import Store
 from matchgraph.projections.announcement import QUIET, announce, begin, read, written
-from matchgraph.projections.rank_board import RANK_BOARD
+from matchgraph.projections.rank_board import RANK_BOARD, evidence_of
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import (
@@ -123,8 +124,10 @@ async def test_a_place_counts_those_ahead_and_a_band_those_that_are_clearly_bett
             one.observe_signal(signal("1", name=name))
     made[4].retire("gone")
     await store.append(made, BY)
-    again = Calibration.calibrate(calibration, replace(CALIBRATION, up_to=2))
-    await store.append([again], BY)
+    # Other weights move every score, so that every place is written anew.
+    model = DEFAULTS[Kind.MODEL]
+    policy = replace(model, adoption=Decimal("0.20"), quality=Decimal("0.30"))
+    await store.append([Policy.adopt(None, [policy])], BY)  # type: ignore[list-item]
     await project(url, store, ONLY, page=5)
     rows = await board(pool)
     listed = {id: row for id, row in rows.items() if id != made[4].id}
@@ -254,6 +257,29 @@ def _adopted(world: World, half_life: int, moment: datetime) -> list[StoredEvent
     for pending in world.policy.pending_events:
         object.__setattr__(pending, "timestamp", moment)
     return stored_events(world.policy)
+
+
+def test_a_corrected_release_day_is_the_one_that_counts() -> None:
+    made = artifact(released=date(2026, 2, 28))
+    made.describe(Facts(released=date(2025, 2, 28)), provenance(Method.VERIFIED, on=1))
+    states = b",".join(one.state for one in stored_events(made))
+    events = RANK_BOARD.decoded(b"[" + states + b"]")
+    assert evidence_of(enumerate(events, start=1)).released == date(2025, 2, 28)
+
+
+async def test_a_policy_for_command_lines_moves_no_model(
+    url: str, store: Store, pool: Pool
+) -> None:
+    made = [artifact("a"), artifact("b")]
+    await store.append(made, BY)
+    last = max(made, key=lambda one: one.id)
+    last.observe_signal(signal("1", name=SignalName.LICENCE))
+    await store.append([last], BY)
+    policy = Policy.adopt(None, [replace(DEFAULTS[Kind.CLI], half_life=9)])
+    assert policy is not None
+    await store.append([policy], BY)
+    await project(url, store, ONLY)
+    assert await pool.fetch("SELECT FROM rank_history WHERE position = 4") == []
 
 
 async def test_a_retired_artifact_leaves_the_board_and_comes_back(

@@ -18,6 +18,7 @@ ID = uuid5(NAMESPACE_URL, "urn:matchgraph:calibration")
 FEWEST = 20
 # The mean rate at which searchers were served, while no kind has evidence of its own.
 MATCH_MEAN = 0.22
+LEAST_MEAN = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,9 @@ class Scales:
 
     def match_mean(self, kind: Kind) -> float:
         """The kind's mean."""
-        return self._means.get(kind, MATCH_MEAN)
+        mean = self._means.get(kind, MATCH_MEAN)
+        # Against a mean of nothing a single view would be infinitely good, or bad.
+        return min(max(mean, LEAST_MEAN), 1 - LEAST_MEAN)
 
     @cached_property
     def _by_kind(self) -> Mapping[tuple[Kind | None, SignalName], Scale]:

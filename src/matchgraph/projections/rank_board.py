@@ -112,6 +112,7 @@ class _Row:
         "exposure",
         "id",
         "kind",
+        "last_release",
         "listed",
         "numbers",
         "place",
@@ -130,6 +131,7 @@ class _Row:
         self.slug = slug
         self.listed = True
         self.released: date | None = None
+        self.last_release: date | None = None
         self.signals: dict[SignalName, dict[str, Observed]] = {}
         self.chosen: dict[SignalName, Observed] = {}
         self.summary = NOTHING
@@ -156,11 +158,18 @@ class _Row:
         self.evidence_position = position
 
     def _release(self, facts: Facts) -> None:
-        """Takes in the days that the facts name; the latest one is the last release."""
-        for day in (facts.released, facts.last_release):
-            if day is not None and (self.released is None or day > self.released):
-                self.released = day
-                self.values[FRESHNESS] = None
+        """Takes in the days that the facts name."""
+        if facts.released is not None:
+            self.released = facts.released
+        if facts.last_release is not None:
+            self.last_release = facts.last_release
+        self.values[FRESHNESS] = None
+
+    @property
+    def newest_release(self) -> date | None:
+        """The day that its age is counted from."""
+        days = [day for day in (self.released, self.last_release) if day is not None]
+        return max(days, default=None)
 
     def _observe(self, signal: Signal, position: int) -> None:
         """Takes in an observation, which replaces that of the same source."""
@@ -182,7 +191,7 @@ class _Row:
         values = [
             known
             if known is not None
-            else value_of(part, self.summary, self.released, self.exposure, self.utility, by)
+            else value_of(part, self.summary, self.newest_release, self.exposure, self.utility, by)
             for part, known in zip(PARTS, self.values, strict=True)
         ]
         self.values = [*values]
@@ -199,6 +208,7 @@ class _Row:
             self.slug,
             self.listed,
             self.released,
+            self.last_release,
             _encoder.encode(observed),
             *self.summary.counts,
             self.summary.checked,
@@ -239,9 +249,9 @@ PART_OF = {
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Observed])
 ROW = (
-    "SELECT e.artifact_id, e.kind, e.slug, e.listed, e.released, e.evidence, e.exposure, e.utility,"
-    " e.position AS evidence_position, b.position, b.score, b.low, b.high, b.coverage, b.standing,"
-    " b.adoption, b.quality, b.ecosystem, b.match_graph, b.freshness, b.place, b.band,"
+    "SELECT e.artifact_id, e.kind, e.slug, e.listed, e.released, e.last_release, e.evidence,"
+    " e.exposure, e.utility, e.position AS evidence_position, b.position, b.score, b.low, b.high,"
+    " b.coverage, b.standing, b.adoption, b.quality, b.ecosystem, b.match_graph, b.freshness, b.place, b.band,"
     " b.announced"
     " FROM rank_evidence e JOIN rank_board b USING (artifact_id) WHERE e.artifact_id = ANY ($1)"
 )
@@ -250,7 +260,7 @@ ROW = (
 def _row(record: Any) -> _Row:
     row = _Row(str(record["artifact_id"]), Kind(record["kind"]), record["slug"])
     row.listed = record["listed"]
-    row.released = record["released"]
+    row.released, row.last_release = record["released"], record["last_release"]
     for one in read_evidence(record["evidence"]):
         row.signals.setdefault(one.signal.name, {})[one.signal.source] = one
     row.chosen = preferred(one for sources in row.signals.values() for one in sources.values())
@@ -290,7 +300,7 @@ def evidence_of(history: Iterable[tuple[int, Any]]) -> Evidence:
     return Evidence(
         kind=row.kind,
         signals=[one for sources in row.signals.values() for one in sources.values()],
-        released=row.released,
+        released=row.newest_release,
         exposure=row.exposure,
         utility=row.utility,
     )
@@ -491,6 +501,7 @@ def _replacing(*columns: str) -> str:
 EVIDENCE = _replacing(
     "listed",
     "released",
+    "last_release",
     "evidence",
     *COUNTS,
     "checked",

@@ -139,11 +139,12 @@ async def recompute(
         return
     values, shares = _parts(columns, measures)
     now = _combine(values, shares, columns.kind, measures)
-    now |= _places(columns, now)
+    # A place that others made higher or lower is no change of the artifact's own.
     moved = np.zeros(len(columns), bool)
     for name, column in now.items():
-        if name != "standing":
-            moved |= column != columns.was[name]
+        moved |= column != columns.was[name]
+    for name, column in _places(columns, now).items():
+        now[name] = np.where(moved, column, columns.was[name])
     mask = _announce(columns, now["score"], moved, day)
     await _write(db, position, columns, now, moved, mask)
 
@@ -155,8 +156,8 @@ async def _read(db: Connection) -> Columns:
         "SELECT string_agg(uuid_send(artifact_id), '') AS ids,"
         " string_agg(int2send(array_position($1, kind)::int2), '') AS kind,"
         " string_agg(boolsend(listed), '') AS listed,"
-        f" string_agg(int4send(coalesce(released - date '1970-01-01', {UNKNOWN_DAY})), '')"
-        " AS released,"
+        " string_agg(int4send(coalesce("
+        f"greatest(released, last_release) - date '1970-01-01', {UNKNOWN_DAY})), '') AS released,"
         + ",".join(
             f" string_agg(float8send(coalesce({name}, 'NaN')), '') AS {name}" for name in floats
         )
