@@ -7,9 +7,8 @@ Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 ca
 import asyncio
 import logging
 import re
-import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -19,7 +18,6 @@ import asyncpg
 import redis
 import rich
 import typer
-import uvicorn
 import uvloop
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -30,16 +28,21 @@ from matchgraph import migrate as migrations
 from matchgraph import settings as environment
 from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
-from matchgraph.eventstore.connection import LOST
+from matchgraph.domain.errors import Refusal, UnknownArtifact
+from matchgraph.eventstore.connection import LOST, open_pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
 from matchgraph.http.app import projecting
-from matchgraph.imports import genai_prices, manifest, models_dev
+from matchgraph.http.server import Server, configured
+from matchgraph.http.upkeep import calibrate_now
+from matchgraph.imports import genai_prices, manifest, models_dev, signals
+from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
+from matchgraph.queries.position import reach
 from matchgraph.servers import FolderInUse, Servers, ServersError, running, running_beside
 
 log = logging.getLogger("matchgraph")
@@ -47,7 +50,7 @@ stderr = Console(stderr=True)
 T = TypeVar("T")
 
 PARTLY, UNREACHABLE = 1, 3
-DRAFTS_AT_ONCE = 200
+DRAFTS_AT_ONCE, SIGNALS_AT_ONCE = 200, 5_000
 
 program = typer.Typer(
     no_args_is_help=True, add_completion=False, help="A catalog of AI artifacts, built on events."
@@ -69,42 +72,22 @@ def serve(
     settings = _settings()
     with _servers(settings, alone=True) as servers:
         _run(_prepare(servers, catalogs))
-        config = uvicorn.Config(
-            http_app(
-                servers.database_url,
-                servers.redis_url,
-                project=projector,
-                development=settings.development,
-            ),
-            host=settings.host,
-            port=settings.port,
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            ws_max_size=1_000_000,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=10,
-            log_config=None,
-            access_log=False,
-            server_header=False,
+        app = http_app(
+            servers.database_url,
+            servers.redis_url,
+            project=projector,
+            development=settings.development,
         )
-        server = _Server(config)
+
+        def told() -> None:
+            rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
+
+        server = Server(configured(app, settings.host, settings.port), told)
         # Ctrl-C is how one ends it, so it is no failure.
         with suppress(KeyboardInterrupt):
             server.run()
         if not server.started:
             _fail(f"It could not start on port {settings.port}; the log above says why.")
-
-
-class _Server(uvicorn.Server):
-    """Says where GraphQL is, once it is there."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn starts, and a word more."""
-        await super().startup(sockets)
-        if self.started:
-            port = self.config.port
-            rich.print(f"GraphQL is on http://localhost:{port}/graphql (Ctrl-C ends it)")
 
 
 async def _prepare(servers: Servers, catalogs: bool) -> None:
@@ -139,7 +122,7 @@ def project() -> None:
         async def run() -> None:
             async with (
                 open_store(servers.database_url) as store,
-                projecting(servers.database_url, store),
+                projecting(servers.database_url, store, servers.redis_url),
             ):
                 await asyncio.Event().wait()
 
@@ -173,6 +156,30 @@ def rebuild(
                 except RebuildRuns as reason:
                     _fail(str(reason))
             rich.print(f"{projection.name} is rebuilt up to position {position}.")
+
+
+@program.command()
+def calibrate() -> None:
+    """Measure ranks by the distributions of now; `serve` does it once a day by itself."""
+    with _servers(_settings()) as servers:
+
+        async def run() -> int:
+            await migrations.apply(servers.database_url)
+            async with open_store(servers.database_url) as store:
+                pool = await open_pool(servers.database_url, "calibrate", size=1)
+                try:
+                    async with projecting(servers.database_url, store):
+                        await reach(pool, store.listener, await store.head(), patience=3600)
+                    request = Request(actor="calibration", request_id=uuid4().hex)
+                    return await calibrate_now(store, pool, request)
+                finally:
+                    await pool.close()
+
+        try:
+            position = _run(run())
+        except Refusal as reason:
+            _fail(str(reason))
+    rich.print(f"Ranks are calibrated at position {position}.")
 
 
 @program.command()
@@ -213,17 +220,55 @@ def import_manifest(
     ],
 ) -> None:
     """The artifacts that YAML files describe; each artifact whole or not at all."""
-    problems = False
-    drafts: list[Draft] = []
-    for file in files:
-        found = manifest.read(file)
-        drafts.extend(found.drafts)
-        for problem in found.problems:
-            problems = True
-            stderr.print(str(problem), highlight=False, markup=False, soft_wrap=True)
-    _import(", ".join(map(str, files)), drafts)
+    read = [manifest.read(file) for file in files]
+    problems = [problem for found in read for problem in found.problems]
+    _complain(problems)
+    _import(", ".join(map(str, files)), [draft for found in read for draft in found.drafts])
     if problems:
         raise typer.Exit(PARTLY)
+
+
+@imports.command("signals")
+def import_signals(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="CSV (.csv) or JSON lines (.jsonl, .ndjson), see docs/signals.md.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ],
+) -> None:
+    """Observed numbers about artifacts that are in the catalog; each line for itself."""
+    for file in files:
+        if not signals.is_readable(file):
+            _fail(f"{file}: Name it .csv, or .jsonl or .ndjson for JSON lines.", code=2)
+    found = signals.read(files)
+    _complain(found.problems)
+    source = ", ".join(map(str, files))
+    drafts = [entry.draft for entry in found.entries]
+    with _servers(_settings()) as servers:
+        outcomes = _run(_import_into(servers, source, drafts))
+    refused = _tell(source, outcomes)
+    unknown = [
+        entry.unknown(UnknownArtifact(outcome.slug).message)
+        for entry, outcome in zip(found.entries, outcomes, strict=True)
+        if outcome.taken is Taken.LEFT_OUT
+    ]
+    preceding, overtaken = signals.overtaken(
+        found.entries,
+        [{signal: reason.message for signal, reason in outcome.stale} for outcome in outcomes],
+    )
+    if preceding:
+        rich.print(f"{preceding} lines precede what was known already")
+    _complain([*unknown, *overtaken])
+    if refused or unknown or overtaken or found.problems:
+        raise typer.Exit(PARTLY)
+
+
+def _complain(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        stderr.print(str(problem), highlight=False, markup=False, soft_wrap=True)
 
 
 def _import(source: str, drafts: list[Draft]) -> None:
@@ -243,10 +288,24 @@ async def _take_in(store: Store, source: str, drafts: list[Draft]) -> list[Outco
     request = Request(actor=f"import {source}", request_id=uuid4().hex)
     outcomes: list[Outcome] = []
     with _bar(f"Importing {source}") as bar:
-        for start in range(0, len(drafts), DRAFTS_AT_ONCE):
-            outcomes += await take_in(store, request, drafts[start : start + DRAFTS_AT_ONCE])
+        for some in _portions(drafts):
+            outcomes += await take_in(store, request, some)
             bar(len(outcomes), len(drafts))
     return outcomes
+
+
+def _portions(drafts: Iterable[Draft]) -> Iterator[list[Draft]]:
+    """The drafts in portions small enough for others to append between them."""
+    portion: list[Draft] = []
+    size = 0
+    for draft in drafts:
+        size += len(draft.signals)
+        if portion and (len(portion) == DRAFTS_AT_ONCE or size > SIGNALS_AT_ONCE):
+            yield portion
+            portion, size = [], len(draft.signals)
+        portion.append(draft)
+    if portion:
+        yield portion
 
 
 def _tell(source: str, outcomes: list[Outcome]) -> bool:

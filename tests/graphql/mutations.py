@@ -45,6 +45,15 @@ ARTIFACT: dict[str, Any] = {
     "facts": {"name": "Parser"},
     "provenance": PROVENANCE,
 }
+POLICY: dict[str, Any] = {
+    "kind": "MODEL",
+    "adoption": "0.25",
+    "quality": "0.25",
+    "ecosystem": "0.10",
+    "matchGraph": "0.25",
+    "freshness": "0.15",
+    "halfLife": 90,
+}
 # What each mutation can be called with, on a catalog in which there is a parser.
 CALLS: dict[str, dict[str, Any]] = {
     "registerArtifact": {**ARTIFACT, "slug": "new"},
@@ -66,6 +75,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "withdrawPrice": {"slug": "parser", "price": LINE, "observedAt": LATEST},
     "observeSignal": {"slug": "parser", "signal": {**SIGNAL, "observedAt": LATEST}},
     "importArtifacts": {"artifacts": [{**ARTIFACT, "slug": "imported"}]},
+    "adoptPolicy": {"kinds": [POLICY]},
+    "calibrateRanks": {},
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from matchgraph.queries.position import reach
 from matchgraph.servers import Servers
 from tests.graphql.client import Api, serving
 from tests.graphql.mutations import ARTIFACT, CAPABILITY, LATER, LINE, PRICE, SIGNAL, call, furnish
@@ -21,6 +22,7 @@ FACTS = {
     "selfHostable": True,
     "homepage": "https://acme.example",
     "released": "2026-01-01",
+    "lastRelease": "2026-02-01",
     "knowledgeCutoff": "2025-06-30",
     "contextTokens": 10**12 - 1,
     "outputTokens": 2**31,
@@ -96,8 +98,7 @@ async def test_aliases_and_merged_slugs_lead_to_their_artifact(api: Api) -> None
 
 
 async def test_merged_in_a_circle_is_no_artifact_and_no_hang(api: Api) -> None:
-    await furnish(api)
-    a, b = "0f468f42-5801-5c73-9c7f-fd0352080000", None
+    await reach(api.pool, api.store.listener, await furnish(api))
     async with api.pool.acquire() as db, db.transaction():
         # What two merges at the same moment can come to.
         b = await db.fetchval("SELECT id FROM artifact_listing WHERE slug = 'parser'")

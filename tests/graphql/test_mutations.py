@@ -14,6 +14,7 @@ from tests.graphql.mutations import (
     CALLS,
     CAPABILITY,
     MUTATIONS,
+    POLICY,
     PRICE,
     PROVENANCE,
     SIGNAL,
@@ -137,6 +138,9 @@ REFUSED: list[tuple[str, str, Said]] = [
     ("observeSignal", "BadText", inside("observeSignal", "signal", source="\ud800")),
     ("observeSignal", "StaleObservation", but("observeSignal", signal=SIGNAL)),
     ("observeSignal", "FutureObservation", inside("observeSignal", "signal", observedAt=FUTURE)),
+    ("adoptPolicy", "WeightsDoNotAddUp", {"kinds": [{**POLICY, "quality": "0.26"}]}),
+    ("adoptPolicy", "BadNumber", {"kinds": [{**POLICY, "halfLife": 0}]}),
+    ("adoptPolicy", "KindTwice", {"kinds": [POLICY, POLICY]}),
     *(
         (name, "IdempotencyKeyReused", but(name, idempotencyKey="used"))
         for name in CALLS
@@ -179,6 +183,8 @@ async def test_every_refusal_comes_back_as_its_type_and_changes_nothing(api: Api
 @pytest.mark.parametrize("mutation", [name for name in CALLS if name != "importArtifacts"])
 def test_each_refusal_of_a_mutation_can_be_provoked_and_is_in_its_union(mutation: str) -> None:
     provoked = {refusal for name, refusal, _ in REFUSED if name == mutation}
+    if mutation == "calibrateRanks":
+        provoked.add("StaleCalibration")  # in test_rank.py
     assert members(mutation) == provoked | {success(mutation)}
 
 
@@ -305,6 +311,7 @@ HOSTILE: dict[str, list[Any]] = {
         "٣",
     ],
     "Long": [0, -1, 2**63, 10**30, "5", 1.5, True, 10**12],
+    "Int": [0, -1, 2**31, 10**30, "5", 1.5, True],
     "Boolean": ["true", 1],
 }
 

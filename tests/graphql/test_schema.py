@@ -15,6 +15,7 @@ from graphql import (
     is_specified_directive,
     is_specified_scalar_type,
 )
+from strawberry.utils.str_converters import to_camel_case
 
 from matchgraph.domain import errors
 from matchgraph.graphql.refusals import SHOWN
@@ -89,7 +90,10 @@ def test_every_refusal_of_the_domain_has_a_type_with_its_facts() -> None:
         kind = schema.type_map[refusal.__name__]
         assert isinstance(kind, GraphQLObjectType)
         assert shown.__name__ == refusal.__name__
-        assert set(kind.fields) == {"message", *refusal.__dataclass_fields__}  # type: ignore[attr-defined]
+        assert set(kind.fields) == {
+            "message",
+            *map(to_camel_case, refusal.__dataclass_fields__),
+        }  # type: ignore[attr-defined]
 
 
 def test_every_mutation_answers_with_one_success_or_refusals() -> None:

@@ -26,9 +26,11 @@ from matchgraph.graphql.enums import (
     Status,
     Unit,
 )
+from matchgraph.graphql.rank import Rank, rank_of
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several, text
 from matchgraph.queries import artifact as queries
 from matchgraph.queries.artifact import Filter, Listing
+from matchgraph.queries.board import Placed
 from matchgraph.queries.capability import Offered
 from matchgraph.queries.page import MOST, Page
 from matchgraph.queries.price import Observation
@@ -258,6 +260,9 @@ class Artifact(relay.Node):
     )
     homepage: str | None = strawberry.field(description="Its own page.")
     released: date | None = strawberry.field(description="The day it was first released.")
+    last_release: date | None = strawberry.field(
+        description="The day of its newest substantive release; null: nobody said."
+    )
     knowledge_cutoff: date | None = strawberry.field(
         description="The day up to which it was trained."
     )
@@ -274,6 +279,7 @@ class Artifact(relay.Node):
     changed_at: datetime = strawberry.field(description="When its facts last changed.")
     position: Position = strawberry.field(description="The event that last changed its facts.")
     artifact_id: strawberry.Private[UUID]
+    placed: strawberry.Private[Placed | None] = None
 
     @strawberry.field(description="Other slugs that lead to it.")
     async def aliases(self, info: Info) -> list[str]:
@@ -321,9 +327,13 @@ class Artifact(relay.Node):
     async def signals(self, info: Info) -> list[Signal]:
         return [Signal.of(s) for s in await info.context.loaders.signals.load(self.artifact_id)]
 
+    @strawberry.field(description="How it ranks among its kind, and why.")
+    async def rank(self, info: Info) -> Rank | None:
+        return await rank_of(info, self.artifact_id, self.placed)
+
     @classmethod
-    def of(cls, listing: Listing) -> "Artifact":
-        """The listing as the schema has it."""
+    def of(cls, listing: Listing, placed: Placed | None = None) -> "Artifact":
+        """The listing as the schema has it; `placed` where a board says how it ranks."""
         facts = listing.facts
         return cls(
             id=listing.id,
@@ -340,6 +350,7 @@ class Artifact(relay.Node):
             self_hostable=facts.self_hostable,
             homepage=facts.homepage,
             released=facts.released,
+            last_release=facts.last_release,
             knowledge_cutoff=facts.knowledge_cutoff,
             context_tokens=None if facts.context_tokens is None else Count(facts.context_tokens),
             output_tokens=None if facts.output_tokens is None else Count(facts.output_tokens),
@@ -349,6 +360,7 @@ class Artifact(relay.Node):
             registered_at=listing.registered_at,
             changed_at=listing.changed_at,
             position=Position(listing.position),
+            placed=placed,
         )
 
     @classmethod

@@ -309,7 +309,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> RegisterArtifactResult:
         position = await commands.register(
-            *_by(info, idempotency_key), slug, kind, facts.to_domain(), provenance.to_domain()
+            *by(info, idempotency_key), slug, kind, facts.to_domain(), provenance.to_domain()
         )
         return ArtifactRegistered(position=Position(position), slug=slug)
 
@@ -325,7 +325,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> DescribeArtifactResult:
         position = await commands.describe(
-            *_by(info, idempotency_key), _slug(slug), facts.to_domain(), provenance.to_domain()
+            *by(info, idempotency_key), _slug(slug), facts.to_domain(), provenance.to_domain()
         )
         return ArtifactDescribed(position=Position(position), slug=slug)
 
@@ -337,14 +337,14 @@ class ArtifactMutation:
         reason: Annotated[str, strawberry.argument(description="Why, for those who come later.")],
         idempotency_key: Key = None,
     ) -> RetireArtifactResult:
-        position = await commands.retire(*_by(info, idempotency_key), _slug(slug), reason)
+        position = await commands.retire(*by(info, idempotency_key), _slug(slug), reason)
         return ArtifactRetired(position=Position(position), slug=slug)
 
     @strawberry.mutation(description="Put a retired artifact back on the catalog.")
     async def reinstate_artifact(
         self, info: Info, slug: Slug, idempotency_key: Key = None
     ) -> ReinstateArtifactResult:
-        position = await commands.reinstate(*_by(info, idempotency_key), _slug(slug))
+        position = await commands.reinstate(*by(info, idempotency_key), _slug(slug))
         return ArtifactReinstated(position=Position(position), slug=slug)
 
     @strawberry.mutation(
@@ -357,14 +357,14 @@ class ArtifactMutation:
         into: Annotated[str, strawberry.argument(description="The slug of the one that stays.")],
         idempotency_key: Key = None,
     ) -> MergeArtifactResult:
-        position = await commands.merge(*_by(info, idempotency_key), _slug(slug), _slug(into))
+        position = await commands.merge(*by(info, idempotency_key), _slug(slug), _slug(into))
         return ArtifactMerged(position=Position(position), slug=slug)
 
     @strawberry.mutation(description="Make a merged artifact stand alone again.")
     async def unmerge_artifact(
         self, info: Info, slug: Slug, idempotency_key: Key = None
     ) -> UnmergeArtifactResult:
-        position = await commands.unmerge(*_by(info, idempotency_key), _slug(slug))
+        position = await commands.unmerge(*by(info, idempotency_key), _slug(slug))
         return ArtifactUnmerged(position=Position(position), slug=slug)
 
     @strawberry.mutation(description="Make another slug lead to an artifact.")
@@ -375,7 +375,7 @@ class ArtifactMutation:
         alias: Annotated[str, strawberry.argument(description="The other slug.")],
         idempotency_key: Key = None,
     ) -> AddAliasResult:
-        position = await commands.add_alias(*_by(info, idempotency_key), _slug(slug), alias)
+        position = await commands.add_alias(*by(info, idempotency_key), _slug(slug), alias)
         return ArtifactAliased(position=Position(position), slug=slug)
 
     @strawberry.mutation(description="Make an alias lead nowhere; its slug stays reserved.")
@@ -385,7 +385,7 @@ class ArtifactMutation:
         alias: Annotated[str, strawberry.argument(description="The alias.")],
         idempotency_key: Key = None,
     ) -> RemoveAliasResult:
-        position = await commands.remove_alias(*_by(info, idempotency_key), _slug(alias))
+        position = await commands.remove_alias(*by(info, idempotency_key), _slug(alias))
         return ArtifactUnaliased(position=Position(position))
 
     @strawberry.mutation(description="Say that an artifact can do something.")
@@ -397,7 +397,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> AddCapabilityResult:
         position = await commands.add_capability(
-            *_by(info, idempotency_key), _slug(slug), capability.to_domain()
+            *by(info, idempotency_key), _slug(slug), capability.to_domain()
         )
         return CapabilityAdded(position=Position(position), slug=slug)
 
@@ -412,7 +412,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> ReviseCapabilityResult:
         position = await commands.revise_capability(
-            *_by(info, idempotency_key), _slug(slug), capability.to_domain()
+            *by(info, idempotency_key), _slug(slug), capability.to_domain()
         )
         return CapabilityRevised(position=Position(position), slug=slug)
 
@@ -425,7 +425,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> RetireCapabilityResult:
         position = await commands.retire_capability(
-            *_by(info, idempotency_key), _slug(slug), text("key", key, limit=500)
+            *by(info, idempotency_key), _slug(slug), text("key", key, limit=500)
         )
         return CapabilityRetired(position=Position(position), slug=slug)
 
@@ -440,7 +440,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> ObservePriceResult:
         seen: PriceValue = price.to_domain()
-        position = await commands.observe_price(*_by(info, idempotency_key), _slug(slug), seen)
+        position = await commands.observe_price(*by(info, idempotency_key), _slug(slug), seen)
         return PriceObserved(position=Position(position), slug=slug)
 
     @strawberry.mutation(description="Record that a price is asked no longer.")
@@ -453,7 +453,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> WithdrawPriceResult:
         position = await commands.withdraw_price(
-            *_by(info, idempotency_key), _slug(slug), price.to_domain(), observed_at
+            *by(info, idempotency_key), _slug(slug), price.to_domain(), observed_at
         )
         return PriceWithdrawn(position=Position(position), slug=slug)
 
@@ -468,7 +468,7 @@ class ArtifactMutation:
         idempotency_key: Key = None,
     ) -> ObserveSignalResult:
         position = await commands.observe_signal(
-            *_by(info, idempotency_key), _slug(slug), signal.to_domain()
+            *by(info, idempotency_key), _slug(slug), signal.to_domain()
         )
         return SignalObserved(position=Position(position), slug=slug)
 
@@ -491,7 +491,7 @@ class ArtifactMutation:
                 f"`artifacts` has {len(artifacts)} entries; send at most {MOST_IN_IMPORT} a call."
             )
         outcomes = await catalog.take_in(
-            *_by(info, idempotency_key), [artifact.to_domain() for artifact in artifacts]
+            *by(info, idempotency_key), [artifact.to_domain() for artifact in artifacts]
         )
         return ArtifactsImported(
             position=Position(
@@ -513,7 +513,7 @@ def _shown(refusal: DomainRefusal | None) -> Refusal | None:
     return None if refusal is None else show(refusal)
 
 
-def _by(info: Info, idempotency_key: str | None) -> tuple[Store, Request]:
+def by(info: Info, idempotency_key: str | None) -> tuple[Store, Request]:
     """Who asks, in the order in which commands take it."""
     if idempotency_key is not None:
         text("idempotencyKey", idempotency_key, limit=200)

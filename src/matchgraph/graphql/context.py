@@ -1,6 +1,7 @@
 """What one request carries: who asks, the store, one view of the read models, the loaders."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import uuid4
@@ -10,16 +11,32 @@ from strawberry.types.info import Info as StrawberryInfo
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.loaders import Loaders
+from matchgraph.projections.changes import Mark
+from matchgraph.queries.board import Boards
+from matchgraph.queries.feed import Feeds
 from matchgraph.queries.position import reach
 from matchgraph.queries.snapshot import Snapshot
 
 
 @dataclass
+class Course:
+    """How a subscription is carried out. `start` is where it begins, whatever its arguments say;
+    `on_live` is asked as `Hub.follow` says; `at` is the change that was executed last."""
+
+    start: Mark | None = None
+    on_live: Callable[[Mark], bool] = field(default=lambda _: False)
+    at: Mark | None = None
+
+
+@dataclass
 class Context:
-    """Made anew for every operation."""
+    """Made anew for every operation. `course` is None where only one answer can be given."""
 
     store: Store
     pool: Pool
+    boards: Boards
+    feeds: Feeds
+    course: Course | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = "anonymous"
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -33,7 +50,12 @@ class Context:
     @cached_property
     def loaders(self) -> Loaders:
         """One batch per relation."""
-        return Loaders(self.snapshot)
+        return Loaders(self.snapshot, self.boards)
+
+    @property
+    def seen(self) -> int:
+        """The position that what is read includes at least, because somebody asked for that."""
+        return max(self._seen, 0)
 
     def by(self, idempotency_key: str | None) -> Request:
         """The request as it is recorded with each event."""
@@ -49,10 +71,14 @@ class Context:
             if position <= self._seen:
                 return
             await reach(self.pool, self.store.listener, position)
-            await self.close()
-            vars(self).pop("snapshot", None)
-            vars(self).pop("loaders", None)
+            await self.look_again()
             self._seen = position
+
+    async def look_again(self) -> None:
+        """Makes what is read from now on be as it is then."""
+        await self.close()
+        vars(self).pop("snapshot", None)
+        vars(self).pop("loaders", None)
 
     async def close(self) -> None:
         """Ends the view, if anything was read."""

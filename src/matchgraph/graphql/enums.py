@@ -8,7 +8,9 @@ from matchgraph.domain.capability import DataType
 from matchgraph.domain.comparison import Favour, RowName
 from matchgraph.domain.price import Pricing, Unit
 from matchgraph.domain.provenance import Method
+from matchgraph.domain.ranking import PartName
 from matchgraph.domain.signal import SignalName
+from matchgraph.projections.changes import CatalogTopic
 from matchgraph.queries.artifact import Order
 
 strawberry.enum(Kind, name="ArtifactKind", description="What sort of thing an artifact is.")
@@ -29,8 +31,9 @@ strawberry.enum(
     Method,
     name="ProvenanceMethod",
     description=(
-        "How a claim came to be: inferred from others, observed in data, or declared by its "
-        "maker or a curator. A weaker claim never replaces a stronger one."
+        "How a claim came to be, weakest first: inferred from others, observed in data, declared "
+        "by its maker or a curator, or verified by somebody independent. A weaker claim never "
+        "replaces a stronger one."
     ),
 )
 strawberry.enum(
@@ -52,15 +55,21 @@ strawberry.enum(
     ),
 )
 strawberry.enum(
+    PartName, name="RankPartName", description="What a score is made of, in the order of its sum."
+)
+strawberry.enum(
     Taken, name="ImportOutcome", description="What became of one artifact of an import."
 )
+strawberry.enum(CatalogTopic, description="What an event did to an artifact.")
 
 __all__ = [
+    "CatalogTopic",
     "DataType",
     "Favour",
     "Kind",
     "Method",
     "Order",
+    "PartName",
     "Pricing",
     "RowName",
     "SignalName",

@@ -1,7 +1,7 @@
 """What surrounds the execution of every operation."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 from uuid import uuid4
 
@@ -11,12 +11,17 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     OperationDefinitionNode,
+    OperationType,
     Undefined,
     VariableDefinitionNode,
     value_from_ast_untyped,
 )
 from strawberry.directive import DirectiveLocation
+from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult as StreamedResult
+from strawberry.types import StreamExecutionResult
 
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
@@ -38,6 +43,9 @@ CODES: dict[type[BaseException], str] = {
     Unavailable: "UNAVAILABLE",
 }
 
+# How Strawberry says that there is nothing to execute.
+NO_OPERATION = (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError)
+
 
 @strawberry.directive(
     locations=[DirectiveLocation.QUERY, DirectiveLocation.SUBSCRIPTION],
@@ -56,10 +64,21 @@ def at_least(
 
 
 class ReadYourWrites(SchemaExtension):
-    """Waits for the position that the operation asks for with @atLeast."""
+    """Waits for the position that the operation asks for with @atLeast, and refuses what cannot
+    be carried out: an operation that nobody named, or a stream where one answer is given."""
 
     async def on_execute(self) -> AsyncIterator[None]:
-        """Waits, or answers with the error that says how far the read models are."""
+        """Waits, or answers with the error that says why not."""
+        execution = self.execution_context
+        error = self._ambiguous() or self._unstreamed() or await self._behind()
+        if error is not None:
+            if execution.context.course is not None:
+                # A result that is there already stops a query, but not a subscription.
+                raise error
+            execution.result = ExecutionResult(data=None, errors=[error])
+        yield
+
+    def _ambiguous(self) -> GraphQLError | None:
         execution = self.execution_context
         if (
             execution._provided_operation_name is None
@@ -67,29 +86,43 @@ class ReadYourWrites(SchemaExtension):
         ):
             # Which one was meant nobody can know, and one of them may change something. (The
             # public `operation_name` falls back on the first one, so it cannot tell.)
-            execution.result = ExecutionResult(
-                data=None,
-                errors=[GraphQLError("The document has several operations: name one of them.")],
+            return GraphQLError("The document has several operations: name one of them.")
+        return None
+
+    def _unstreamed(self) -> GraphQLError | None:
+        execution = self.execution_context
+        operation = _operation(execution.graphql_document, execution.operation_name)
+        if (
+            execution.context.course is None
+            and operation is not None
+            and operation.operation is OperationType.SUBSCRIPTION
+        ):
+            return BadInput(
+                "A subscription needs a stream: a WebSocket with the subprotocol "
+                "graphql-transport-ws, or a request that accepts text/event-stream.",
+                code="NEEDS_STREAM",
             )
+        return None
+
+    async def _behind(self) -> GraphQLError | None:
+        execution = self.execution_context
         operation = _operation(execution.graphql_document, execution.operation_name)
         directive = _at_least(operation)
-        if operation is not None and directive is not None:
-            context: Context = execution.context
-            try:
-                value = value_from_ast_untyped(
-                    (directive.arguments or ())[0].value,
-                    {**_defaults(operation), **(execution.variables or {})},
-                )
-                if value is not Undefined:  # which the execution itself complains of
-                    await context.see(_read_position(value))
-            except (BadInput, Behind, InFuture, Unavailable) as reason:
-                error = (
-                    reason
-                    if isinstance(reason, GraphQLError)
-                    else GraphQLError(str(reason), nodes=[directive], original_error=reason)
-                )
-                execution.result = ExecutionResult(data=None, errors=[error])
-        yield
+        if operation is None or directive is None:
+            return None
+        context: Context = execution.context
+        try:
+            value = value_from_ast_untyped(
+                (directive.arguments or ())[0].value,
+                {**_defaults(operation), **(execution.variables or {})},
+            )
+            if value is not Undefined:  # which the execution itself complains of
+                await context.see(_read_position(value))
+        except (BadInput, Behind, InFuture, Unavailable) as reason:
+            if isinstance(reason, GraphQLError):
+                return reason
+            return GraphQLError(str(reason), nodes=[directive], original_error=reason)
+        return None
 
 
 def _operations(document: object) -> int:
@@ -129,6 +162,11 @@ class OneView(SchemaExtension):
         finally:
             await self.execution_context.context.close()
 
+    async def on_stream_result(self, result: StreamExecutionResult) -> AsyncIterator[None]:
+        """The next change of a subscription is answered from a view of its own."""
+        await self.execution_context.context.look_again()
+        yield
+
 
 class ErrorCodes(SchemaExtension):
     """Every error has a code; one that is not the client's to mend shows an id and no more."""
@@ -140,12 +178,18 @@ class ErrorCodes(SchemaExtension):
         if result is not None and result.errors:
             result.errors = [self.presentable(error) for error in result.errors]
 
+    def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
+        """Replaces the errors of one result of many."""
+        if isinstance(result, StreamedResult) and result.errors:
+            result.errors = [self.presentable(error) for error in result.errors]
+        yield
+
     def presentable(self, error: GraphQLError) -> GraphQLError:
         """The error as a client may see it."""
         cause = error.original_error
         while isinstance(cause, GraphQLError) and cause.original_error is not None:
             cause = cause.original_error
-        if cause is None or isinstance(cause, GraphQLError):
+        if cause is None or isinstance(cause, (GraphQLError, *NO_OPERATION)):
             # A document that makes no sense, or values that do not go with it.
             of_values = error.path is not None or any(
                 isinstance(node, VariableDefinitionNode) for node in error.nodes or ()

@@ -7,9 +7,12 @@ from uuid import UUID
 from strawberry.dataloader import DataLoader
 
 from matchgraph.domain.price import Price
+from matchgraph.domain.ranking import Rank
 from matchgraph.domain.signal import Signal
-from matchgraph.queries import artifact, capability, price, signal
+from matchgraph.projections.ranked import Ranked
+from matchgraph.queries import artifact, capability, price, rank, signal
 from matchgraph.queries.artifact import Listing
+from matchgraph.queries.board import Boards, Standing
 from matchgraph.queries.capability import Offered
 from matchgraph.queries.page import Page
 from matchgraph.queries.price import Observation
@@ -22,7 +25,7 @@ V = TypeVar("V")
 class Loaders:
     """The relations of an artifact, all read from one view."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, boards: Boards) -> None:
         def loader(
             load: Callable[[Snapshot, Sequence[K]], Awaitable[Sequence[V]]],
         ) -> DataLoader[K, V]:
@@ -44,3 +47,6 @@ class Loaders:
             price.history
         )
         self.signals: DataLoader[UUID, tuple[Signal, ...]] = loader(signal.of_artifacts)
+        self.ranked: DataLoader[UUID, Ranked | None] = loader(rank.ranked)
+        self.explained: DataLoader[UUID, Rank | None] = loader(rank.explained)
+        self.standing: DataLoader[UUID, Standing] = loader(boards.standings)

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import strawberry
 
 from matchgraph.domain import errors
 from matchgraph.eventstore.errors import KeyReused
+from matchgraph.graphql.enums import Kind
+from matchgraph.graphql.scalars import Position
 
 
 @strawberry.interface(description="A rule said no: nothing was changed, and this is why.")
@@ -129,6 +131,25 @@ class FutureObservation(Refusal):
     observed: datetime = strawberry.field(description="The moment that was given.")
 
 
+@strawberry.type(description="The weights of a policy must sum to exactly 1.")
+class WeightsDoNotAddUp(Refusal):
+    kind: Kind = strawberry.field(description="The kind whose weights they are.")
+    total: str = strawberry.field(description="What they sum to.")
+
+
+@strawberry.type(description="A policy can say only one thing of a kind.")
+class KindTwice(Refusal):
+    kind: Kind = strawberry.field(description="The kind that was named twice.")
+
+
+@strawberry.type(description="A newer calibration is in force.")
+class StaleCalibration(Refusal):
+    day: date = strawberry.field(description="The day of the one refused.")
+    up_to: Position = strawberry.field(description="What it was measured on.")
+    known_day: date = strawberry.field(description="The day of the one in force.")
+    known_up_to: Position = strawberry.field(description="What that was measured on.")
+
+
 @strawberry.type(description="The idempotency key belongs to another command.")
 class IdempotencyKeyReused(Refusal):
     key: str = strawberry.field(description="The idempotency key that was given.")
@@ -173,6 +194,9 @@ SHOWN: dict[type[errors.Refusal], type[Refusal]] = {
     errors.UnknownPrice: UnknownPrice,
     errors.StaleObservation: StaleObservation,
     errors.FutureObservation: FutureObservation,
+    errors.WeightsDoNotAddUp: WeightsDoNotAddUp,
+    errors.KindTwice: KindTwice,
+    errors.StaleCalibration: StaleCalibration,
 }
 
 HANDLERS = [

@@ -15,8 +15,10 @@ from matchgraph.graphql.changes import ArtifactMutation
 from matchgraph.graphql.comparison import ComparisonQuery
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.extensions import ErrorCodes, OneView, ReadYourWrites, at_least
+from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
 from matchgraph.graphql.scalars import SCALARS, BadInput, Position, text
+from matchgraph.graphql.subscription import Subscription
 from matchgraph.queries.position import positions
 
 NODES: dict[str, type[Artifact] | type[Capability]] = {
@@ -34,7 +36,7 @@ class Positions:
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ArtifactQuery, ComparisonQuery):
+class Query(ArtifactQuery, ComparisonQuery, RankQuery):
     @strawberry.field(description="Whatever has that global id; null: nothing.")
     async def node(
         self,
@@ -56,7 +58,7 @@ class Query(ArtifactQuery, ComparisonQuery):
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(ArtifactMutation):
+class Mutation(ArtifactMutation, RankMutation):
     pass
 
 
@@ -75,6 +77,7 @@ def build() -> CatalogSchema:
     return CatalogSchema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         directives=[at_least],
         types=[Artifact, Capability],
         extensions=[

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from functools import partial
 from json import JSONDecodeError
 from re import fullmatch
 from typing import Any
@@ -16,16 +18,21 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from strawberry.asgi import GraphQL
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from starlette.types import Receive, Scope, Send
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.store import Store, open_store
 from matchgraph.eventstore.tasks import stop
-from matchgraph.graphql.context import Context
+from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.schema import build
+from matchgraph.graphql.sharing import Asked, Sharing
+from matchgraph.http.live import SEND, Clients, LiveView
 from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.projections.changes import Publisher
 from matchgraph.projections.runner import Progress, Runner, progress
+from matchgraph.queries.board import Boards
+from matchgraph.queries.feed import open_feeds
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +41,17 @@ MOST_BODY = 1_000_000
 LATE = 60.0
 
 
-class Api(GraphQL[Context, None]):
-    """GraphQL over HTTP and graphql-transport-ws."""
+class Application(Starlette):
+    """Starlette, that leaves the server's own `send` where http/live.py finds it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        scope[SEND] = send
+        await super().__call__(scope, receive, send)
+
+
+class Api(LiveView):
+    """GraphQL over HTTP, graphql-transport-ws and graphql-sse."""
 
     def decode_json(self, data: str | bytes) -> object:
         """Raises: JSONDecodeError, which is answered with 400, for whatever is no JSON."""
@@ -49,7 +65,14 @@ class Api(GraphQL[Context, None]):
         state = request.app.state
         said = request.headers.get("x-request-id", "")
         request_id = said if fullmatch(r"[\w.:/+=-]{1,100}", said) else uuid4().hex
-        return Context(store=state.store, pool=state.pool, request_id=request_id)
+        return Context(
+            store=state.store,
+            pool=state.pool,
+            boards=state.boards,
+            feeds=state.feeds,
+            course=Course() if request.scope["type"] == "websocket" else None,
+            request_id=request_id,
+        )
 
 
 def app(
@@ -65,16 +88,24 @@ def app(
             stack.push_async_callback(_close, app.state.pool)
             app.state.redis = redis.from_url(redis_url, socket_timeout=0.2)
             stack.push_async_callback(app.state.redis.aclose)
+            app.state.boards = Boards(app.state.redis)
+            app.state.feeds = await stack.enter_async_context(
+                open_feeds(app.state.pool, store.listener, redis_url)
+            )
+            app.state.clients = Clients()
+            app.state.sharing = Sharing(api.schema, app.state.feeds, partial(_context, app))
+            stack.push_async_callback(app.state.sharing.close)
             if project:
-                await stack.enter_async_context(projecting(database_url, store))
+                await stack.enter_async_context(projecting(database_url, store, redis_url))
             yield
 
     api = Api(
         build(),
         graphql_ide="graphiql" if development else None,
-        subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+        subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
+        connection_init_wait_timeout=timedelta(seconds=10),
     )
-    return Starlette(
+    return Application(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphql")),
             Route("/healthz", alive),
@@ -88,15 +119,33 @@ def app(
     )
 
 
+def _context(app: Starlette, asked: Asked) -> Context:
+    """What an execution carries that many share."""
+    state = app.state
+    return Context(
+        store=state.store,
+        pool=state.pool,
+        boards=state.boards,
+        feeds=state.feeds,
+        actor=asked.actor,
+    )
+
+
 @asynccontextmanager
-async def projecting(database_url: str, store: Store) -> AsyncIterator[Runner]:
-    """Keeps the read models up to date while the block runs."""
+async def projecting(
+    database_url: str, store: Store, redis_url: str | None = None
+) -> AsyncIterator[Runner]:
+    """Keeps the read models up to date while the block runs, and tells Redis what changes."""
     runner = Runner(database_url, store.listener, PROJECTIONS)
-    task = asyncio.create_task(runner.run(), name="projector")
+    tasks = [asyncio.create_task(runner.run(), name="projector")]
+    if redis_url is not None:
+        publisher = Publisher(database_url, store.listener, redis_url)
+        tasks.append(asyncio.create_task(publisher.run(), name="publisher"))
     try:
         yield runner
     finally:
-        await stop(task)
+        for task in tasks:
+            await stop(task)
 
 
 async def alive(request: Request) -> Response:

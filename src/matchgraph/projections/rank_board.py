@@ -251,8 +251,8 @@ _decoder = msgspec.json.Decoder(list[Observed])
 ROW = (
     "SELECT e.artifact_id, e.kind, e.slug, e.listed, e.released, e.last_release, e.evidence,"
     " e.exposure, e.utility, e.position AS evidence_position, b.position, b.score, b.low, b.high,"
-    " b.coverage, b.standing, b.adoption, b.quality, b.ecosystem, b.match_graph, b.freshness, b.place, b.band,"
-    " b.announced"
+    " b.coverage, b.standing, b.adoption, b.quality, b.ecosystem, b.match_graph, b.freshness,"
+    " b.place, b.band, b.announced"
     " FROM rank_evidence e JOIN rank_board b USING (artifact_id) WHERE e.artifact_id = ANY ($1)"
 )
 

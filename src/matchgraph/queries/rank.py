@@ -41,8 +41,8 @@ async def ranked(snapshot: Fetches, ids: Sequence[UUID]) -> list[Ranked | None]:
 async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]:
     """The rank of each artifact with its parts and their inputs, in the order asked."""
     rows = await snapshot.fetch(
-        "SELECT artifact_id, kind, greatest(released, last_release) AS released, evidence, exposure,"
-        " utility FROM rank_evidence WHERE artifact_id = ANY ($1)",
+        "SELECT artifact_id, kind, greatest(released, last_release) AS released, evidence,"
+        " exposure, utility FROM rank_evidence WHERE artifact_id = ANY ($1)",
         list(ids),
     )
     policies, scales = await in_force(snapshot)
