@@ -391,7 +391,9 @@ def test_it_goes_on_with_what_is_in_the_folder_and_once_at_a_time(folder: Path) 
     second._reading.join(timeout=10)
     assert "is in use" in "".join(second.said)
     assert "Traceback" not in "".join(second.said)
-    assert served.ask("{ position { head } }") == {"position": {"head": "1"}}
+    assert served.ask("{ artifacts { nodes { slug } } }")["artifacts"]["nodes"] == [
+        {"slug": "parser"}
+    ]
     assert served.end(signal.SIGTERM) in (0, 128 + signal.SIGTERM, -signal.SIGTERM)
     assert served.left() == []
 

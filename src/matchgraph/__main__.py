@@ -8,8 +8,8 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import Coroutine, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
@@ -29,14 +29,14 @@ from matchgraph import settings as environment
 from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
-from matchgraph.eventstore.connection import LOST, open_pool
+from matchgraph.eventstore.connection import LOST, Pool, open_pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
 from matchgraph.http.app import projecting
 from matchgraph.http.server import Server, configured
-from matchgraph.http.upkeep import calibrate_now
+from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS
@@ -76,6 +76,7 @@ def serve(
             servers.database_url,
             servers.redis_url,
             project=projector,
+            calibrate=projector,
             development=settings.development,
         )
 
@@ -99,6 +100,17 @@ async def _prepare(servers: Servers, catalogs: bool) -> None:
         ):
             for source, drafts in _bundled():
                 _tell(source, await _take_in(store, source, drafts))
+            async with _pool(servers) as pool:
+                await calibrate_if_due(store, pool)
+
+
+@asynccontextmanager
+async def _pool(servers: Servers) -> AsyncIterator[Pool]:
+    pool = await open_pool(servers.database_url, "program", size=2)
+    try:
+        yield pool
+    finally:
+        await pool.close()
 
 
 def _bundled() -> Iterator[tuple[str, list[Draft]]]:
@@ -123,6 +135,8 @@ def project() -> None:
             async with (
                 open_store(servers.database_url) as store,
                 projecting(servers.database_url, store, servers.redis_url),
+                _pool(servers) as pool,
+                calibrating(store, pool),
             ):
                 await asyncio.Event().wait()
 
@@ -165,15 +179,14 @@ def calibrate() -> None:
 
         async def run() -> int:
             await migrations.apply(servers.database_url)
-            async with open_store(servers.database_url) as store:
-                pool = await open_pool(servers.database_url, "calibrate", size=1)
-                try:
-                    async with projecting(servers.database_url, store):
-                        await reach(pool, store.listener, await store.head(), patience=3600)
-                    request = Request(actor="calibration", request_id=uuid4().hex)
-                    return await calibrate_now(store, pool, request)
-                finally:
-                    await pool.close()
+            async with (
+                open_store(servers.database_url) as store,
+                projecting(servers.database_url, store),
+                _pool(servers) as pool,
+            ):
+                await reach(pool, store.listener, await store.head(), patience=3600)
+                request = Request(actor="calibration", request_id=uuid4().hex)
+                return await calibrate_now(store, pool, request)
 
         try:
             position = _run(run())

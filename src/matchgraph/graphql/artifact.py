@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -34,6 +34,10 @@ from matchgraph.queries.board import Placed
 from matchgraph.queries.capability import Offered
 from matchgraph.queries.page import MOST, Page
 from matchgraph.queries.price import Observation
+from matchgraph.queries.rank import Asked
+
+if TYPE_CHECKING:
+    from matchgraph.graphql.subscription import RankChange
 
 First = Annotated[int, strawberry.argument(description=f"How many at most, 1 to {MOST}.")]
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
@@ -331,6 +335,14 @@ class Artifact(relay.Node):
     async def rank(self, info: Info) -> Rank | None:
         return await rank_of(info, self.artifact_id, self.placed)
 
+    @strawberry.field(
+        description="Every change of its rank, oldest first, with the event that caused it."
+    )
+    async def rank_history(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
+        return await rank_changes(info, Asked(self.artifact_id, first, after))
+
     @classmethod
     def of(cls, listing: Listing, placed: Placed | None = None) -> "Artifact":
         """The listing as the schema has it; `placed` where a board says how it ranks."""
@@ -369,6 +381,14 @@ class Artifact(relay.Node):
         ids = [_uuid(str(node_id)) for node_id in node_ids]
         found = await asyncio.gather(*map(info.context.loaders.by_id.load, ids))
         return [None if listing is None else cls.of(listing) for listing in found]
+
+
+async def rank_changes(info: Info, asked: Asked) -> "Connection[RankChange]":
+    """A page of an artifact's changes of rank."""
+    from matchgraph.graphql.subscription import RankChange  # which shows artifacts
+
+    page = await info.context.loaders.rank_history.load(asked)
+    return Connection(edges=edges(page, RankChange.of), page_info=page_info(page, asked.after))
 
 
 @strawberry.type(description="A page of artifacts.")

@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 from matchgraph.domain.price import Price
 from matchgraph.domain.ranking import Rank
 from matchgraph.domain.signal import Signal
+from matchgraph.projections.changes import RankChange
 from matchgraph.projections.ranked import Ranked
 from matchgraph.queries import artifact, capability, price, rank, signal
 from matchgraph.queries.artifact import Listing
@@ -49,4 +50,5 @@ class Loaders:
         self.signals: DataLoader[UUID, tuple[Signal, ...]] = loader(signal.of_artifacts)
         self.ranked: DataLoader[UUID, Ranked | None] = loader(rank.ranked)
         self.explained: DataLoader[UUID, Rank | None] = loader(rank.explained)
+        self.rank_history: DataLoader[rank.Asked, Page[RankChange]] = loader(rank.history)
         self.standing: DataLoader[UUID, Standing] = loader(boards.standings)

@@ -49,15 +49,13 @@ def announce(
     after it. With `whole` it came or went altogether, which always is."""
     if whole:
         return (1 << len(THRESHOLDS)) - 1, begin(now)
-    last, before, returns, returned_on = known
+    last, before, returns, returned_on = map(list, known)
     mask = 1
     changed = False
     for number, threshold in enumerate(THRESHOLDS[1:], start=1):
         if abs(now - last[number]) < threshold:
             continue
-        if not changed:
-            last, before, returns, returned_on = map(list, known)
-            changed = True
+        changed = True
         back = abs(now - before[number]) < threshold
         if day - returned_on[number] >= QUIET:
             returns[number] = 0

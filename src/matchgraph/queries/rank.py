@@ -1,5 +1,6 @@
 """How artifacts rank, why, and what moved them: many artifacts in one statement."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +11,15 @@ from matchgraph.domain.calibration import Scale, Scales
 from matchgraph.domain.policy import KindPolicy
 from matchgraph.domain.ranking import COUNTS, TRUST, Evidence, Rank, measure, rank
 from matchgraph.domain.signal import SignalName
+from matchgraph.projections.changes import RANK_COLUMNS, RankChange, rank_change
 from matchgraph.projections.rank_board import RANK_BOARD, evidence_of, read_evidence
 from matchgraph.projections.rank_recompute import Fetches, in_force
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked, ranked_of
+from matchgraph.queries import page as pages
+from matchgraph.queries.page import Page
 from matchgraph.queries.snapshot import Snapshot
+
+ORDER = "rank_history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,51 @@ async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:
         )
         found = rank(evidence, measure(evidence.kind, policies, scales))
     return RankAt(position, found, since[0]["policy"], since[0]["calibration"])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A page of an artifact's changes of rank, of those behind `since` and up to `until`."""
+
+    artifact_id: UUID
+    first: int
+    after: str | None
+    since: int = 0
+    until: int = 2**63 - 1
+
+    @property
+    def behind(self) -> int:
+        """The position that the page begins behind. Raises: BadCursor."""
+        if self.after is None:
+            return self.since
+        (position,) = pages.decode(ORDER, self.after, int)
+        return max(self.since, int(position))
+
+
+async def history(snapshot: Snapshot, asked: Sequence[Asked]) -> list[Page[RankChange]]:
+    """A page of each artifact's changes of rank, oldest first. Raises: BadPageSize, BadCursor,
+    Unavailable."""
+    rows = await snapshot.fetch(
+        f"SELECT asked.number, {RANK_COLUMNS}"
+        " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[])"
+        " WITH ORDINALITY AS asked (id, first, behind, until, number)"
+        " CROSS JOIN LATERAL (SELECT * FROM rank_history h WHERE h.artifact_id = asked.id"
+        " AND h.position > asked.behind AND h.position <= asked.until"
+        " ORDER BY h.position LIMIT asked.first + 1) AS h"
+        " JOIN rank_evidence r ON r.artifact_id = h.artifact_id"
+        " JOIN event e ON e.position = h.position ORDER BY asked.number, h.position",
+        [one.artifact_id for one in asked],
+        [pages.size(one.first) for one in asked],
+        [one.behind for one in asked],
+        [one.until for one in asked],
+    )
+    found: dict[int, list[RankChange]] = defaultdict(list)
+    for row in rows:
+        found[row["number"]].append(rank_change(row))
+    return [
+        pages.page(found[number], one.first, lambda change: pages.encode(ORDER, [change.position]))
+        for number, one in enumerate(asked, start=1)
+    ]
 
 
 async def policies(snapshot: Snapshot) -> list[KindPolicy]:

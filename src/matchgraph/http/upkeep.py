@@ -1,0 +1,90 @@
+"""What is done once a day beside the projector, by one of however many processes."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from matchgraph.commands.ranking import calibrate
+from matchgraph.domain.errors import StaleCalibration
+from matchgraph.eventstore.connection import Pool
+from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
+from matchgraph.eventstore.store import Request, Store
+from matchgraph.eventstore.tasks import stop
+from matchgraph.queries.position import Behind, InFuture, reach
+from matchgraph.queries.rank import distributions
+from matchgraph.queries.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+# Units: seconds. Clocks jump and machines sleep, so nothing relies on a long wait being exact.
+LONGEST_WAIT = 3600.0
+AGAIN = 5.0
+# Read models that are further behind than this give distributions of a part of the catalog.
+PATIENCE = 600.0
+
+
+@asynccontextmanager
+async def calibrating(store: Store, pool: Pool) -> AsyncIterator[None]:
+    """Calibrates once a day while the block runs."""
+    task = asyncio.create_task(calibrate_daily(store, pool), name="calibration")
+    try:
+        yield
+    finally:
+        await stop(task)
+
+
+async def calibrate_daily(store: Store, pool: Pool) -> None:
+    """Calibrates as soon as there is something to rank and today's calibration is not there."""
+    while True:
+        try:
+            done = await calibrate_if_due(store, pool)
+        except (
+            Unavailable,
+            OutcomeUnknown,
+            Conflict,
+            Behind,
+            InFuture,
+            StaleCalibration,
+        ) as reason:
+            log.warning("no calibration yet, trying again: %s", reason)
+            done = False
+        await asyncio.sleep(_until_tomorrow() if done else AGAIN)
+
+
+async def calibrate_if_due(store: Store, pool: Pool) -> bool:
+    """Calibrates unless today's calibration is there, once the read models are up to date; False
+    while the catalog is empty. Raises: as `calibrate_now`, Behind."""
+    head = await store.head()
+    if head == 0:
+        return False
+    await reach(pool, store.listener, head, patience=PATIENCE)
+    request = Request(actor="calibration", request_id=uuid4().hex)
+    await calibrate_now(store, pool, request, only_if_due=True)
+    return True
+
+
+async def calibrate_now(
+    store: Store, pool: Pool, request: Request, *, only_if_due: bool = False
+) -> int:
+    """Calibrates by what the read models hold; with `only_if_due`, once a day (in UTC). Returns
+    the position reached. Raises: as `commands.ranking.calibrate`."""
+    snapshot = Snapshot(pool)
+    try:
+        return await calibrate(
+            store,
+            request,
+            lambda: distributions(snapshot),
+            due_since=datetime.now(UTC).date() if only_if_due else None,
+        )
+    finally:
+        await snapshot.close()
+
+
+def _until_tomorrow() -> float:
+    """Seconds to midnight in UTC and a moment more, at most LONGEST_WAIT."""
+    now = datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return min(LONGEST_WAIT, (midnight - now).total_seconds() + 1)
