@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -20,7 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import matchgraph
+from matchgraph.domain import calibration
 from matchgraph.domain.artifact import Artifact, id_of
+from matchgraph.domain.calibration import Calibration
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.codec import Undecodable, UnknownTopic
 from matchgraph.eventstore.connection import Connection, Pool, connect
@@ -500,13 +503,31 @@ async def terminate(url: str, pid: int) -> None:
     await admin.close()
 
 
+def recalibrations(times: int) -> list[list[StoredEvent]]:
+    """So many calibrations after the one that a rich history has, each of another day."""
+    (first,) = [e for e in rich(0)[-1] if e.topic == "ranks.calibrated"]
+    event = codec.decode(first.topic, calibration.ID, 1, first.state)
+    known = event.mutate(None)
+    assert isinstance(known, Calibration)
+    found = []
+    for _ in range(times):
+        scales = known.scales
+        known = Calibration.calibrate(known, replace(scales, day=scales.day + timedelta(days=9)))
+        found.append(stored_events(known))
+    return found
+
+
 async def test_a_projector_killed_again_and_again_in_the_middle_loses_and_doubles_nothing(
     url: str, store: Store, pool: Pool
 ) -> None:
     choices = random.Random(9)
     backlog = [event for events in rich(400) for event in events]
     await store.append_batch(backlog, BY)
-    appending = asyncio.create_task(append(store, rich(60, prefix="live", measured=False)))
+    live = rich(60, prefix="live", measured=False)
+    # Each of them moves every rank there is.
+    for number, events in enumerate(recalibrations(40)):
+        live.insert(6 * number, events)
+    appending = asyncio.create_task(append(store, live))
 
     async def projector() -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -520,7 +541,7 @@ async def test_a_projector_killed_again_and_again_in_the_middle_loses_and_double
         )
 
     killed_at: list[int] = []
-    for _ in range(5):
+    for _ in range(20):
         process = await projector()
         await reached(url, 1 + (killed_at[-1] if killed_at else 0))
         await asyncio.sleep(choices.random() / 20)
