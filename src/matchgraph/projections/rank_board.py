@@ -199,9 +199,8 @@ class _Row:
 
     def evidence(self) -> tuple[Any, ...]:
         """The row of rank_evidence."""
-        observed = [
-            one for _, sources in sorted(self.signals.items()) for _, one in sorted(sources.items())
-        ]
+        # In the order of their first coming, which reading them again keeps.
+        observed = [one for sources in self.signals.values() for one in sources.values()]
         return (
             self.id,
             self.kind,
