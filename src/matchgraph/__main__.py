@@ -35,7 +35,7 @@ from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
 from matchgraph.http.app import projecting
-from matchgraph.http.server import Server, configured
+from matchgraph.http.server import Server, configured, settle
 from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
@@ -81,6 +81,7 @@ def serve(
         )
 
         def told() -> None:
+            settle()
             rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
 
         server = Server(configured(app, settings.host, settings.port), told)
@@ -138,6 +139,7 @@ def project() -> None:
                 _pool(servers) as pool,
                 calibrating(store, pool),
             ):
+                settle()
                 await asyncio.Event().wait()
 
         _run(run())

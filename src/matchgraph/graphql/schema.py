@@ -1,13 +1,15 @@
 """Puts the nouns together."""
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
-from graphql import GraphQLError
+from graphql import Executor, GraphQLError
 from strawberry import relay
-from strawberry.extensions import MaxTokensLimiter
+from strawberry.extensions import MaxTokensLimiter, SchemaExtension
+from strawberry.extensions.directives import DirectivesExtension
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.execution import ExecutionContext
 
 from matchgraph.graphql.artifact import Artifact, ArtifactQuery, Capability
@@ -62,8 +64,32 @@ class Mutation(ArtifactMutation, RankMutation):
     pass
 
 
+class EventExecutor(StrawberryGraphQLCoreExecutionContext):
+    """graphql-core's, which forgets after each change of a subscription what it looked up for it.
+
+    As of 3.3.2 the executors of all changes share these two tables, and each change adds entries
+    that no other can use: about three kilobytes, for as long as the subscription lasts.
+    """
+
+    def build_per_event_executor(self, payload: Any) -> Executor[Any]:
+        """The executor of one change."""
+        executor = super().build_per_event_executor(payload)
+        executor._relevant_sub_fields = {}
+        executor._stream_usages = type(executor._stream_usages)()
+        return executor
+
+
 class CatalogSchema(strawberry.Schema):
     """The schema; errors are logged by `ErrorCodes`, which knows which ones are ours."""
+
+    def get_extensions(self, sync: bool = False) -> list[SchemaExtension]:
+        """All but Strawberry's own for directives: ours stand on operations, and looking for one on
+        every field takes as long as all the rest of an execution."""
+        return [
+            extension
+            for extension in super().get_extensions(sync)
+            if not isinstance(extension, DirectivesExtension)
+        ]
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -87,6 +113,7 @@ def build() -> CatalogSchema:
             lambda: MaxTokensLimiter(max_token_count=2_000),
         ],
         exception_handlers=HANDLERS,
+        execution_context_class=EventExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
 

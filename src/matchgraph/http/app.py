@@ -28,8 +28,10 @@ from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
 from matchgraph.http.live import SEND, Clients, LiveView
+from matchgraph.http.upkeep import calibrating
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.changes import Publisher
+from matchgraph.projections.rank_cache import RankCache, open_client
 from matchgraph.projections.runner import Progress, Runner, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
@@ -76,9 +78,15 @@ class Api(LiveView):
 
 
 def app(
-    database_url: str, redis_url: str, *, project: bool = True, development: bool = True
+    database_url: str,
+    redis_url: str,
+    *,
+    project: bool = True,
+    calibrate: bool = False,
+    development: bool = True,
 ) -> Starlette:
-    """The application over these servers; with `project`, it also keeps the read models."""
+    """The application over these servers; with `project`, it also keeps the read models, with
+    `calibrate` it calibrates ranks once a day."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -86,7 +94,7 @@ def app(
             app.state.store = store = await stack.enter_async_context(open_store(database_url))
             app.state.pool = await open_pool(database_url, "queries", size=20)
             stack.push_async_callback(_close, app.state.pool)
-            app.state.redis = redis.from_url(redis_url, socket_timeout=0.2)
+            app.state.redis = open_client(redis_url)
             stack.push_async_callback(app.state.redis.aclose)
             app.state.boards = Boards(app.state.redis)
             app.state.feeds = await stack.enter_async_context(
@@ -97,6 +105,8 @@ def app(
             stack.push_async_callback(app.state.sharing.close)
             if project:
                 await stack.enter_async_context(projecting(database_url, store, redis_url))
+            if calibrate:
+                await stack.enter_async_context(calibrating(store, app.state.pool))
             yield
 
     api = Api(
@@ -135,17 +145,24 @@ def _context(app: Starlette, asked: Asked) -> Context:
 async def projecting(
     database_url: str, store: Store, redis_url: str | None = None
 ) -> AsyncIterator[Runner]:
-    """Keeps the read models up to date while the block runs, and tells Redis what changes."""
+    """Keeps the read models up to date while the block runs; with a Redis also the boards there,
+    and tells it what changes."""
     runner = Runner(database_url, store.listener, PROJECTIONS)
     tasks = [asyncio.create_task(runner.run(), name="projector")]
+    client = None
     if redis_url is not None:
         publisher = Publisher(database_url, store.listener, redis_url)
         tasks.append(asyncio.create_task(publisher.run(), name="publisher"))
+        client = open_client(redis_url)
+        boards = RankCache(database_url, store.listener, client)
+        tasks.append(asyncio.create_task(boards.run(), name="boards"))
     try:
         yield runner
     finally:
         for task in tasks:
             await stop(task)
+        if client is not None:
+            await client.aclose()
 
 
 async def alive(request: Request) -> Response:

