@@ -29,7 +29,7 @@ from matchgraph import settings as environment
 from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
-from matchgraph.eventstore.connection import LOST, Pool, open_pool
+from matchgraph.eventstore.connection import LOST, Pool, connect, open_pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
@@ -40,6 +40,8 @@ from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.projections.rank_board import RANK_BOARD
+from matchgraph.projections.rank_cache import CacheAway, forget, open_client
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
 from matchgraph.queries.position import reach
@@ -171,7 +173,22 @@ def rebuild(
                     position = _run(rebuild_projection(servers.database_url, projection, advance))
                 except RebuildRuns as reason:
                     _fail(str(reason))
+            if projection is RANK_BOARD:
+                _run(_forget_boards(servers))
             rich.print(f"{projection.name} is rebuilt up to position {position}.")
+
+
+async def _forget_boards(servers: Servers) -> None:
+    """Has the boards in Redis built anew, from the rows that are new."""
+    client = open_client(servers.redis_url, patience=2)
+    connection = await connect(servers.database_url, "rebuild")
+    try:
+        await forget(connection, client)
+    except CacheAway as reason:
+        log.warning("Redis is away and may show the boards of before when it is back: %s", reason)
+    finally:
+        await connection.close()
+        await client.aclose()
 
 
 @program.command()

@@ -82,12 +82,13 @@ async def own(valkey: Valkey) -> AsyncIterator["redis.Redis"]:
 
 
 @asynccontextmanager
-async def aclosing_pool(url: str) -> AsyncIterator[Pool]:
-    pool = await open_pool(url, "test", size=3)
+async def opened(url: str) -> AsyncIterator[tuple[Connection, Pool]]:
+    db, pool = await connect(url, "test"), await open_pool(url, "test", size=2)
     try:
-        yield pool
+        yield db, pool
     finally:
         await pool.close()
+        await db.close()
 
 
 async def answers(client: "redis.Redis") -> bool:
@@ -165,8 +166,7 @@ async def test_pages_and_places_are_the_same_from_both(
         open_store(url) as store,
         open_client(servers.redis_url, patience=2) as client,
         open_client("unix:///nowhere/valkey") as nowhere,
-        aclosing_pool(url) as pool,
-        pool.acquire() as db,
+        opened(url) as (db, pool),
     ):
         await grow(store, len(history))
         rows: dict[int, Any] = {}

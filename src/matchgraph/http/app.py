@@ -153,7 +153,8 @@ async def projecting(
     if redis_url is not None:
         publisher = Publisher(database_url, store.listener, redis_url)
         tasks.append(asyncio.create_task(publisher.run(), name="publisher"))
-        client = open_client(redis_url)
+        # Building the boards may take a busy server longer than a request would wait.
+        client = open_client(redis_url, patience=2)
         boards = RankCache(database_url, store.listener, client)
         tasks.append(asyncio.create_task(boards.run(), name="boards"))
     try:

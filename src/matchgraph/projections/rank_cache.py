@@ -584,7 +584,12 @@ class RankCache:
             # would go on without end and leave nothing for anybody else.
             took = time.monotonic() - started
             self._next_refill = time.monotonic() + min(took, LONGEST_REST)
-        log.info("boards in Redis: built %s in %.1f s", counts, took)
+        log.info(
+            "boards in Redis: built %s rows of %s boards in %.1f s",
+            sum(counts.values()),
+            len(groups),
+            took,
+        )
 
     async def _confirm(self, head: _Head) -> bool:
         """Writes down which groups are complete up to there; says whether all are."""
