@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
+import asyncpg
 import pytest
 from redis.exceptions import RedisError
 from starlette.routing import Route
@@ -20,12 +21,12 @@ from matchgraph.commands.ranking import adopt_policy
 from matchgraph.domain.artifact import Alias, Artifact, Kind
 from matchgraph.domain.policy import DEFAULTS
 from matchgraph.domain.signal import SignalName
+from matchgraph.eventstore.store import Store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.http.app import projecting
 from matchgraph.http.live import LiveView
-from matchgraph.projections.changes import CATALOG as CATALOG_FEED
 from matchgraph.projections.changes import RANKS as RANK_FEED
-from matchgraph.projections.changes import CatalogTopic, Publisher, stream_of
+from matchgraph.projections.changes import CatalogTopic, Publisher, redis_client, stream_of
 from matchgraph.projections.changes import history as history_of
 from matchgraph.servers import Servers
 from tests.eventstore.histories import (
@@ -232,7 +233,7 @@ async def test_within_a_position_that_moves_many_a_cursor_goes_on_at_the_very_ch
     said = await history_of(live.pool)
     assert said is not None
     entries = await live.app.state.redis.xrange(stream_of(RANK_FEED, said))
-    alone = [entry for _, entry in entries if b"change" not in entry]
+    alone = [entry for _, entry in entries if entry[b"entry"].endswith(b",null]")]
     # The stream says of many changes that they are there, and of few what they are.
     assert bool(alone) == (many > 500)
 
@@ -603,7 +604,9 @@ async def follow_all(live: Served, into: list[Any]) -> None:
             into.append(await socket.change())
 
 
-@pytest.mark.parametrize("fault", ["flushed", "killed", "paused", "trimmed", "not there"])
+@pytest.mark.parametrize(
+    "fault", ["flushed", "killed", "paused", "trimmed", "garbled", "not there"]
+)
 async def test_whatever_happens_to_redis_no_change_is_missed_or_late(
     url: str, valkey: Valkey, fault: str
 ) -> None:
@@ -641,11 +644,15 @@ async def break_redis(live: Served, valkey: Valkey, fault: str) -> None:
     elif fault == "paused":
         with suppress(RedisError):  # it is still paused
             await redis.execute_command("CLIENT", "PAUSE", "3000", "ALL")
-    elif fault == "trimmed":
-        for feed in (RANK_FEED, CATALOG_FEED):
-            said = await history_of(live.pool)
-            assert said is not None
-            await redis.xtrim(stream_of(feed, said), maxlen=0, approximate=False)
+    else:
+        said = await history_of(live.pool)
+        assert said is not None
+        if fault == "trimmed":
+            await redis.xtrim(stream_of(RANK_FEED, said), maxlen=0, approximate=False)
+        elif fault == "garbled":
+            for number, fields in enumerate(({"x": "y"}, {"entry": "x"}, {"entry": "[1, 2, 3]"})):
+                id = f"{await live.store.head() + 1}-{number + 1}"
+                await redis.xadd(stream_of(RANK_FEED, said), fields, id=id)
 
 
 async def test_without_anybody_who_publishes_changes_come_from_the_database(
@@ -666,6 +673,35 @@ async def test_without_anybody_who_publishes_changes_come_from_the_database(
             else:
                 async with asyncio.timeout(2):
                     await socket.change()
+
+
+async def test_a_stream_of_another_release_is_begun_anew(
+    url: str, servers: Servers, store: Store
+) -> None:
+    movers = Movers(store, 1)
+    await movers.register()
+    admin = await asyncpg.connect(url)
+    said = await history_of(admin)
+    assert said is not None
+    await admin.close()
+    stream = stream_of(RANK_FEED, said)
+    redis = redis_client(servers.redis_url, timeout=2)
+    await redis.xadd(stream, {"what": "is this"}, id="1000000-0")
+    async with served(url, servers.redis_url) as live, live.socket() as socket:
+        await socket.subscribe(RANKS, after="0")
+        await socket.changes(1)
+
+        async def published() -> bool:
+            entries: Any = await redis.xrange(stream)
+            return any(b"entry" in fields for _, fields in entries)
+
+        for number in range(100):
+            await movers.move(number)
+            await socket.changes(1)
+            if await published():
+                break
+        assert await published()
+    await redis.aclose()
 
 
 async def test_two_who_publish_do_no_harm(url: str, servers: Servers, live: Served) -> None:

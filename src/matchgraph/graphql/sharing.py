@@ -113,7 +113,7 @@ class Plan:
 def plan(asked: Asked) -> Plan | None:
     """None for what is no subscription, is not in order, or is too unusual to be shared; its
     execution says what it is."""
-    if len(asked.query) > LONGEST_QUERY:
+    if len(asked.query) > LONGEST_QUERY or not isinstance(asked.operation_name, str | None):
         return None
     found = _planned(asked.query, asked.operation_name)
     if found is None or not found.is_complete(asked):
@@ -335,8 +335,6 @@ class Broadcast:
                         break
                     self.recent.add(outcome)
                     await self._send(*outcome)
-                    # Nothing above waits as long as the clients take everything.
-                    await asyncio.sleep(0)
         except Exception:
             log.exception("a subscription failed")
             failure = INTERNAL
@@ -359,11 +357,13 @@ class Broadcast:
                 self._members.setdefault(member.form, {})[member] = None
         for form, members in tuple(self._members.items()):
             message = form.message(payload)
-            for number, member in enumerate(tuple(members), start=1):
-                if member.broadcast is self:
-                    member.outlet.send(member, mark, message)
-                if number % TURN == 0:
-                    await asyncio.sleep(0)
+            everybody = tuple(members)
+            for start in range(0, len(everybody), TURN):
+                for member in everybody[start : start + TURN]:
+                    if member.broadcast is self:
+                        member.outlet.send(member, mark, message)
+                # Others get a turn; who leaves meanwhile is not sent it.
+                await asyncio.sleep(0)
 
 
 class Sharing:

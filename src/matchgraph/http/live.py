@@ -75,7 +75,8 @@ class _Line:
     def __init__(self, socket: WebSocket, operations: "Operations") -> None:
         self._socket = socket
         self._operations = operations
-        self._waiting: deque[tuple[Member, Mark | None, bytes]] = deque()
+        # Not a deque, which has room for 64 from the start: most lines never have anything here.
+        self._waiting: list[tuple[Member, Mark | None, bytes]] = []
         self._pump: asyncio.Task[None] | None = None
         self._deadline: asyncio.Timeout | None = None
 
@@ -149,9 +150,7 @@ class _Line:
 
     def _cut_off(self, member: Member) -> None:
         member.leave()
-        kept = [one for one in self._waiting if one[0] is not member]
-        self._waiting.clear()
-        self._waiting.extend(kept)
+        self._waiting = [one for one in self._waiting if one[0] is not member]
         self.fail(member, [slow_subscriber(member.feed, member.at, MOST_WAITING)])
         if self._deadline is not None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + LAST_PATIENCE)
@@ -175,7 +174,7 @@ class _Line:
 
     def _taken(self) -> bytes:
         """The next message; from here on it counts as sent, as nothing can come before it."""
-        member, mark, message = self._waiting.popleft()
+        member, mark, message = self._waiting.pop(0)
         if mark is not None:
             member.at = mark
         return message
@@ -224,11 +223,24 @@ class _FrameLine(_Line):
     def _last(self, member: Member, kind: str, payload: bytes | None) -> bytes:
         return _framed(super()._last(member, kind, payload))
 
-    def _write(self, message: bytes) -> bool:
+    def send(self, member: Member, mark: Mark, message: bytes) -> None:
+        """Sends a change, as above; this is done for every client and change, so it takes no
+        step more than it must."""
         transport = self._transport
-        if transport.get_write_buffer_size() > MOST_BUFFERED or not self._open():
+        if (
+            self._pump is None
+            and transport.get_write_buffer_size() <= MOST_BUFFERED
+            and not self._protocol.close_sent
+        ):
+            transport.write(message)
+            member.at = mark
+        else:
+            super().send(member, mark, message)
+
+    def _write(self, message: bytes) -> bool:
+        if self._transport.get_write_buffer_size() > MOST_BUFFERED or not self._open():
             return False
-        transport.write(message)
+        self._transport.write(message)
         return True
 
     async def _put(self, message: bytes) -> None:
@@ -290,6 +302,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         """Acknowledges the connection."""
         await self._sharing.start()
         await super().handle_connection_init(message)
+        if self.connection_acknowledged:
+            self.connection_init_timeout_task = None
 
     async def handle_invalid_message(self, error_message: str) -> None:
         """Closes the socket with 4400."""

@@ -65,16 +65,6 @@ class Mark(NamedTuple):
         """The id of the change's entry in a Redis stream; ids are in the order of the marks."""
         return f"{self.position}-{self.artifact_id.int >> 64}"
 
-    def written(self) -> str:
-        """As `read` reads it."""
-        return f"{self.position}/{self.artifact_id.hex}"
-
-    @staticmethod
-    def read(said: bytes) -> "Mark":
-        """Raises: ValueError."""
-        position, _, artifact_id = said.decode().partition("/")
-        return Mark(int(position), UUID(artifact_id))
-
 
 class Change(Protocol):
     """What the changes of every feed have in common."""
@@ -428,8 +418,7 @@ def redis_client(url: str, *, timeout: float) -> "aioredis.Redis":
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[C]):
+class Entry(NamedTuple, Generic[C]):
     """An entry of a stream: between `after` and `upto` there is this change and nothing else, or
     without a change, whatever PostgreSQL has."""
 
@@ -437,20 +426,17 @@ class Entry(Generic[C]):
     upto: Mark
     change: C | None
 
-    def fields(self) -> dict[str, str | bytes]:
-        """As `read` reads them."""
-        said: dict[str, str | bytes] = {"after": self.after.written(), "upto": self.upto.written()}
-        return said if self.change is None else {**said, "change": _encode(self.change)}
+    def fields(self) -> dict[str, bytes]:
+        """As `entries_of` reads them. One field, because each costs both sides as much as all that
+        is in it."""
+        return {"entry": _encode(self)}
 
-    @staticmethod
-    def read(decoder: "msgspec.json.Decoder[C]", fields: dict[bytes, bytes]) -> "Entry[C]":
-        """Raises: ValueError, KeyError for what is no entry of ours."""
-        said = fields.get(b"change")
-        return Entry(
-            Mark.read(fields[b"after"]),
-            Mark.read(fields[b"upto"]),
-            None if said is None else decoder.decode(said),
-        )
+
+def entries_of(feed: Feed[C]) -> Callable[[dict[bytes, bytes]], Entry[C]]:
+    """What reads the entries of that feed's stream; it raises KeyError or msgspec.MsgspecError for
+    what is none."""
+    decoder: Any = msgspec.json.Decoder(tuple[Mark, Mark, feed.kind | None])  # type: ignore[name-defined]
+    return lambda fields: Entry(*decoder.decode(fields[b"entry"]))
 
 
 _encode = msgspec.json.Encoder().encode
@@ -478,7 +464,9 @@ class Publisher:
                 if self._works:
                     log.warning("cannot publish changes, trying again: %s", reason)
                 self._works = False
-                await asyncio.sleep(0.5)
+            except Exception:
+                log.exception("publishing changes failed and goes on")
+            await asyncio.sleep(0.5)
 
     async def _lead(self) -> None:
         connection = await connect(self._url, "publisher")
@@ -508,6 +496,7 @@ class _Stream(Generic[C]):
         self._feed = feed
         self._key = key
         self._client = client
+        self._read = entries_of(feed)
         # How far it has been read, and behind which change the next one comes: readers know the
         # latter, and what they know of the former is not in the stream.
         self._at = self._last = Mark.behind(0)
@@ -519,10 +508,14 @@ class _Stream(Generic[C]):
         newest: Any = await self._client.xrevrange(self._key, count=1)
         if newest:
             ((_, fields),) = newest
-            upto = Mark.read(fields[b"upto"])
-            if upto > end:
-                # It comes from a future that this database, restored to an earlier moment, will
-                # not have.
+            try:
+                upto = self._read(fields).upto
+            except (KeyError, msgspec.MsgspecError):
+                # Another release wrote it.
+                upto = None
+            if upto is None or upto > end:
+                # Or it comes from a future that this database, restored to an earlier moment,
+                # will not have.
                 await self._client.delete(self._key)
             else:
                 self._at = upto

@@ -29,11 +29,11 @@ from matchgraph.projections.changes import (
     CatalogChange,
     CatalogTopic,
     Change,
-    Entry,
     Feed,
     Mark,
     RankChange,
     Stretch,
+    entries_of,
     history,
     mark_of,
     redis_client,
@@ -164,7 +164,7 @@ class Hub(Generic[C]):
         self._pool = pool
         self._listener = listener
         self._redis_url = redis_url
-        self._decoder: msgspec.json.Decoder[C] = msgspec.json.Decoder(feed.kind)
+        self._entry = entries_of(feed)
         self._tasks: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
         self._all: set[_Ear[C]] = set()
@@ -285,20 +285,28 @@ class Hub(Generic[C]):
         stream = stream_of(self._feed, said)
         client = redis_client(self._redis_url, timeout=BLOCK + SLACK)
         try:
+            seen = self._at.entry
             while True:
                 reply: Any = await client.xread(
-                    {stream: self._at.entry}, count=MOST_WAITING, block=int(BLOCK * 1000)
+                    {stream: seen}, count=MOST_WAITING, block=int(BLOCK * 1000)
                 )
                 self._redis_answers = True
-                for _, fields in _entries(reply):
+                for id, fields in _entries(reply):
                     self._heard_at = time.monotonic()
-                    await self._take(Entry.read(self._decoder, fields))
+                    await self._take(fields)
+                    seen = id
         finally:
             self._redis_answers = False
             with suppress(RedisError):
                 await client.aclose()
 
-    async def _take(self, entry: Entry[C]) -> None:
+    async def _take(self, fields: dict[bytes, bytes]) -> None:
+        try:
+            entry = self._entry(fields)
+        except (KeyError, msgspec.MsgspecError):
+            # Another release wrote it, or somebody else.
+            await self._catch_up()
+            return
         if entry.upto <= self._at:
             return
         if entry.change is not None and entry.after <= self._at:
