@@ -31,7 +31,8 @@ from matchgraph.eventstore.store import (
 )
 from matchgraph.eventstore.tasks import stop
 from matchgraph.projections.rank_board import RANK_BOARD
-from matchgraph.projections.rank_cache import RankCache, inverted, open_client
+from matchgraph.projections.rank_cache import RankCache, inverted
+from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Runner
 from matchgraph.queries import page as pages
 from matchgraph.queries.board import Boards

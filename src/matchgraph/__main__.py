@@ -41,7 +41,8 @@ from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.rank_board import RANK_BOARD
-from matchgraph.projections.rank_cache import CacheAway, forget, open_client
+from matchgraph.projections.rank_cache import CacheAway, forget
+from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
 from matchgraph.queries.position import reach

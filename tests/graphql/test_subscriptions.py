@@ -26,8 +26,9 @@ from matchgraph.eventstore.tasks import stop
 from matchgraph.http.app import projecting
 from matchgraph.http.live import LiveView
 from matchgraph.projections.changes import RANKS as RANK_FEED
-from matchgraph.projections.changes import CatalogTopic, Publisher, redis_client, stream_of
+from matchgraph.projections.changes import CatalogTopic, Publisher, stream_of
 from matchgraph.projections.changes import history as history_of
+from matchgraph.projections.redis_client import open_client
 from matchgraph.servers import Servers
 from tests.eventstore.histories import (
     artifact,
@@ -685,7 +686,7 @@ async def test_a_stream_of_another_release_is_begun_anew(
     assert said is not None
     await admin.close()
     stream = stream_of(RANK_FEED, said)
-    redis = redis_client(servers.redis_url, timeout=2)
+    redis = open_client(servers.redis_url, patience=2)
     await redis.xadd(stream, {"what": "is this"}, id="1000000-0")
     async with served(url, servers.redis_url) as live, live.socket() as socket:
         await socket.subscribe(RANKS, after="0")

@@ -31,12 +31,12 @@ from matchgraph.projections.rank_cache import (
     forget,
     keys,
     member,
-    open_client,
     position_key,
     ranked_in,
     send,
 )
 from matchgraph.projections.ranked import Ranked
+from matchgraph.projections.redis_client import open_client
 from matchgraph.servers import Servers
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import until

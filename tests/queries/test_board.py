@@ -24,9 +24,9 @@ from matchgraph.projections.rank_cache import (
     RankCache,
     keys,
     member,
-    open_client,
     position_key,
 )
+from matchgraph.projections.redis_client import open_client
 from matchgraph.queries.board import BoardPage, Boards, Standing
 from matchgraph.queries.page import BadCursor, BadPageSize, encode
 from matchgraph.queries.snapshot import Snapshot

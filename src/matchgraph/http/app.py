@@ -31,7 +31,8 @@ from matchgraph.http.live import SEND, Clients, LiveView
 from matchgraph.http.upkeep import calibrating
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.changes import Publisher
-from matchgraph.projections.rank_cache import RankCache, open_client
+from matchgraph.projections.rank_cache import RankCache
+from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Progress, Runner, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds

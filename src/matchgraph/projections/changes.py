@@ -18,8 +18,6 @@ from uuid import UUID
 import asyncpg
 import msgspec
 import redis.asyncio as aioredis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from matchgraph.domain.aggregate import AggregateEvent
@@ -29,6 +27,7 @@ from matchgraph.eventstore import codec
 from matchgraph.eventstore.connection import Connection, Pool, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
+from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import AWAY
 
 log = logging.getLogger(__name__)
@@ -411,13 +410,6 @@ def stream_of(feed: Feed[Any], history: str) -> str:
     return f"matchgraph:{history}:{{feed:{feed.name}}}"
 
 
-def redis_client(url: str, *, timeout: float) -> "aioredis.Redis":
-    """A client that tries once. Units: `timeout` in seconds, for each answer."""
-    return aioredis.from_url(
-        url, socket_timeout=timeout, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0)
-    )
-
-
 class Entry(NamedTuple, Generic[C]):
     """An entry of a stream: between `after` and `upto` there is this change and nothing else, or
     without a change, whatever PostgreSQL has."""
@@ -470,7 +462,7 @@ class Publisher:
 
     async def _lead(self) -> None:
         connection = await connect(self._url, "publisher")
-        client = redis_client(self._redis_url, timeout=REDIS_PATIENCE)
+        client = open_client(self._redis_url, patience=REDIS_PATIENCE)
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", PUBLISHING)
             async with self._listener.wakes(PROJECTED) as wakes:

@@ -17,8 +17,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from matchgraph.domain.artifact import Kind
@@ -277,20 +275,6 @@ return known
 
 
 # Talking to Redis.
-
-
-def open_client(url: str, *, patience: float = 0.2, connections: int = 32) -> "redis.Redis":
-    """A client that tries everything once. Units: `patience` in seconds, for connecting and for
-    each reply."""
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=patience,
-        socket_timeout=patience,
-        socket_connect_timeout=patience,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.Redis.from_pool(pool)
 
 
 async def send(client: "redis.Redis", commands: Sequence[Command]) -> list[Any]:

@@ -36,9 +36,9 @@ from matchgraph.projections.changes import (
     entries_of,
     history,
     mark_of,
-    redis_client,
     stream_of,
 )
+from matchgraph.projections.redis_client import open_client
 from matchgraph.queries.artifact import LED_TO
 from matchgraph.queries.snapshot import Snapshot
 
@@ -283,7 +283,7 @@ class Hub(Generic[C]):
         if said is None:
             return
         stream = stream_of(self._feed, said)
-        client = redis_client(self._redis_url, timeout=BLOCK + SLACK)
+        client = open_client(self._redis_url, patience=BLOCK + SLACK)
         try:
             seen = self._at.entry
             while True:
