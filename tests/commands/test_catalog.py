@@ -14,7 +14,6 @@ from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import (
     BadSlug,
     BadText,
-    MergedArtifact,
     PriceSentinel,
     RetiredArtifact,
     SlugTaken,
@@ -268,42 +267,29 @@ async def test_a_weaker_claim_changes_nothing(store: Store, request_by: Request)
     assert (await artifact(store)).capabilities["parse-tables"].name == "parse-tables"
 
 
-async def test_what_is_taken_in_under_an_alias_or_a_merged_slug_goes_where_they_lead(
+async def test_what_is_taken_in_under_an_alias_goes_where_it_leads(
     store: Store, request_by: Request
 ) -> None:
-    await take_in(store, request_by, [draft(aliases=("tables",)), draft("twin"), draft("third")])
-    await commands.merge(store, request_by, "third", "twin")
-    await commands.merge(store, request_by, "twin", "parser")
-    found = await take_in(
-        store,
-        request_by,
-        [
-            draft("tables", facts=Facts(vendor="a")),
-            draft("twin", facts=Facts(licence="b")),
-            draft("third", facts=Facts(family="c")),
-        ],
-    )
-    assert taken(found) == [Taken.CHANGED] * 3
-    assert (await artifact(store)).facts == Facts(
-        name="parser", vendor="a", licence="b", family="c"
-    )
-
-
-async def test_two_that_were_merged_into_each_other_at_once_refuse_instead_of_leading_round(
-    store: Store, request_by: Request
-) -> None:
-    one, two = Artifact.register("a", Kind.CLI, Facts(name="a"), provenance()), draft("b")
-    await store.append([one], request_by)
-    await take_in(store, request_by, [two])
-    a, b = await artifact(store, "a"), await artifact(store, "b")
-    a.merge(b)
-    b.merge(await artifact(store, "a"))
-    await store.append([a, b], request_by)
-    (outcome,) = await asyncio.wait_for(take_in(store, request_by, [draft("a")]), 5)
-    assert isinstance(outcome.refusal, MergedArtifact)
-    await commands.unmerge(store, request_by, "a")
-    (outcome,) = await take_in(store, request_by, [draft("b", facts=Facts(vendor="v"))])
+    await take_in(store, request_by, [draft(aliases=("tables",))])
+    (outcome,) = await take_in(store, request_by, [draft("tables", facts=Facts(vendor="a"))])
     assert outcome.taken is Taken.CHANGED
+    assert (await artifact(store)).facts == Facts(name="parser", vendor="a")
+
+
+async def test_what_a_source_says_of_a_merged_artifact_is_left_out_until_it_stands_alone_again(
+    store: Store, request_by: Request
+) -> None:
+    await take_in(store, request_by, [draft(), draft("twin")])
+    await commands.merge(store, request_by, "twin", "parser")
+    before = await store.head()
+    again = draft("twin", facts=Facts(name="twin", licence="b"))
+    (outcome,) = await take_in(store, request_by, [again])
+    assert (outcome.taken, outcome.refusal, await store.head()) == (Taken.LEFT_OUT, None, before)
+    await commands.unmerge(store, request_by, "twin")
+    (outcome,) = await take_in(store, request_by, [again])
+    assert outcome.taken is Taken.CHANGED
+    assert (await artifact(store, "twin")).facts.licence == "b"
+    assert (await artifact(store)).facts.licence is None
 
 
 async def test_a_retired_artifact_takes_nothing_in_from_importers(

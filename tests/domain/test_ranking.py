@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from matchgraph.domain import signal as signals
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.calibration import FEWEST, MATCH_MEAN, MatchMean, Scale, Scales
+from matchgraph.domain.calibration import FEWEST, LEAST_P99, MATCH_MEAN, MatchMean, Scale, Scales
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
@@ -308,6 +308,12 @@ def constants_table() -> str:
         "| number | value |",
         [
             ("artifacts of a kind below which all kinds together are the scale", FEWEST),
+            (
+                "least p99 while fewer than that were observed of all kinds together",
+                ", ".join(
+                    f"{name.replace('_', ' ')} {p99:,.0f}" for name, p99 in LEAST_P99.items()
+                ),
+            ),
             ("mean rate of a kind that has none of its own", MATCH_MEAN),
             ("steepness of the match graph", STEEPNESS),
             ("least freshness", STALE),
@@ -805,12 +811,25 @@ def test_no_age_is_told_before_the_first_calibration() -> None:
 def test_a_kind_that_few_were_observed_of_is_measured_by_all_kinds_together() -> None:
     def scale(observed: int) -> float | None:
         few = Scale(signal=SignalName.STARS, p99=Decimal(10), observed=observed, kind=Kind.MODEL)
-        everybody = Scale(signal=SignalName.STARS, p99=Decimal(1000), observed=1)
+        everybody = Scale(signal=SignalName.STARS, p99=Decimal(1000), observed=FEWEST)
         scales = Scales(day=TODAY, up_to=1, scales=(few, everybody))
         return scales.scale(Kind.MODEL, SignalName.STARS)
 
     assert scale(FEWEST - 1) == log1p(1000)
     assert scale(FEWEST) == log1p(10)
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_only_one_of_whom_something_was_counted_is_not_taken_for_a_leader(
+    name: SignalName,
+) -> None:
+    def scale(p99: int, observed: int = FEWEST - 1) -> float | None:
+        few = Scale(signal=name, p99=Decimal(p99), observed=observed)
+        return Scales(day=TODAY, up_to=1, scales=(few,)).scale(Kind.MODEL, name)
+
+    assert scale(1, observed=1) == scale(2) == log1p(LEAST_P99[name])
+    assert scale(10**9) == log1p(10**9)
+    assert scale(2, observed=FEWEST) == log1p(2)
 
 
 def test_a_count_that_has_no_scale_says_nothing_and_is_shown_nonetheless() -> None:
@@ -827,7 +846,7 @@ def test_a_count_that_has_no_scale_says_nothing_and_is_shown_nonetheless() -> No
 
 @pytest.mark.parametrize("p99", ["0", "0.5", "1"])
 def test_a_scale_of_nothing_is_one_of_one(p99: str) -> None:
-    scale = Scale(signal=SignalName.STARS, p99=Decimal(p99), observed=1)
+    scale = Scale(signal=SignalName.STARS, p99=Decimal(p99), observed=FEWEST)
     by = measure(Kind.MODEL, DEFAULTS, replace(CALIBRATION, scales=(scale,)))
     for count, normalised in ((0, 0.0), (1, 1.0), (10**14, 1.0)):
         evidence = Evidence(kind=Kind.MODEL, signals=[counted(SignalName.STARS, count)])

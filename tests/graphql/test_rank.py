@@ -268,6 +268,36 @@ async def test_the_changes_on_the_way_add_up_to_the_whole_move(api: Api) -> None
     assert moved == Decimal(said["moved"]) > 0
 
 
+async def test_an_explanation_leaves_the_fields_beside_it_alone(api: Api) -> None:
+    position = await stocked(api)
+    beside = (
+        'artifact(slug: "model-4") { rank { score parts { points } } prices { provider } }'
+        " rankBoard(kind: MODEL) { nodes { slug rank { score } } }"
+    )
+    why = 'explainRankChange(slug: "model-1", from: "0") { moved changes { nodes { position } } }'
+    query = "query ($p: Position!) @atLeast(position: $p) {"
+    alone = await api.ask(query + beside + "}", p=str(position))
+    for fields in (f"{why} {beside}", f"{beside} {why}"):
+        answer = await api.ask(query + fields + "}", p=str(position))
+        assert answer.pop("explainRankChange")["moved"]
+        assert answer == alone
+
+
+async def test_a_retirement_is_told_as_one(api: Api) -> None:
+    position = await stocked(api)
+    said = await api.ask(
+        'query ($p: Position!) { explainRankChange(slug: "gone", from: $p) {'
+        " before { listed } after { listed } moved } }",
+        p="11",
+    )
+    assert position > 12
+    assert said["explainRankChange"] == {
+        "before": {"listed": True},
+        "after": {"listed": False},
+        "moved": said["explainRankChange"]["moved"],
+    }
+
+
 async def test_before_it_was_registered_an_artifact_had_no_rank(api: Api) -> None:
     await stocked(api)
     said = (await api.ask(EXPLAIN, slug="model-0", **{"from": "0"}))["explainRankChange"]

@@ -17,6 +17,7 @@ from matchgraph.domain.calibration import Calibration, Scale, Scales
 from matchgraph.domain.policy import DEFAULTS, Policy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
+    CHECKLIST,
     PARTS,
     THRESHOLDS,
     Evidence,
@@ -101,7 +102,7 @@ async def test_history_leads_from_nothing_to_the_board_without_a_seam(
         last: dict[UUID, asyncpg.Record] = {}
         for row in await db.fetch("SELECT * FROM rank_history ORDER BY position, artifact_id"):
             before = last.get(row["artifact_id"])
-            for name in ("score", "place", "band", *PARTS):
+            for name in ("score", *PARTS):
                 assert row[f"was_{name}"] == (0 if before is None else before[name])
             assert row["score"] == sum(row[part] for part in PARTS)
             last[row["artifact_id"]] = row
@@ -143,7 +144,9 @@ async def test_a_place_counts_those_ahead_and_a_band_those_that_are_clearly_bett
 
 @settings(max_examples=15, deadline=None)
 @given(worlds())
-async def test_a_place_is_told_as_it_was_after_the_event(clones: Clones, world: World) -> None:
+async def test_a_place_is_told_as_it_was_before_and_after_the_event(
+    clones: Clones, world: World
+) -> None:
     async with projected(clones, world) as db:
         kinds: Mapping[UUID, str] = {
             row["artifact_id"]: row["kind"] for row in await db.fetch("SELECT * FROM rank_evidence")
@@ -153,6 +156,19 @@ async def test_a_place_is_told_as_it_was_after_the_event(clones: Clones, world: 
             history[row["position"]].append(row)
         now: dict[UUID, asyncpg.Record] = {}
         for rows in history.values():
+            for row in rows:
+                known = now.get(row["artifact_id"])
+                was = [
+                    other
+                    for id, other in now.items()
+                    if other["place"] and kinds[id] == kinds[row["artifact_id"]]
+                ]
+                if known is not None and known["place"]:
+                    assert 1 <= row["was_place"] <= len(was)
+                    better = sum(other["low"] > known["high"] for other in was)
+                    assert row["was_band"] == 1 + better
+                else:
+                    assert (row["was_place"], row["was_band"]) == (0, 0)
             now.update((row["artifact_id"], row) for row in rows)
             for row in rows:
                 rivals = [
@@ -165,6 +181,25 @@ async def test_a_place_is_told_as_it_was_after_the_event(clones: Clones, world: 
                     assert row["band"] == 1 + sum(other["low"] > row["high"] for other in rivals)
                 else:
                     assert row["band"] == 0
+
+
+async def test_a_place_that_others_took_is_where_it_stood_before_its_next_change(
+    url: str, store: Store, pool: Pool
+) -> None:
+    first, second, third = made = [artifact(name) for name in ("a", "b", "c")]
+    await store.append(made, BY)
+    for one, checks in ((first, 1), (second, 2), (third, 3)):
+        for name in list(CHECKLIST)[:checks]:
+            one.observe_signal(signal("1", name=name))
+        await store.append([one], BY)
+    # By now the other two have gone by.
+    first.observe_signal(signal("1", name=SignalName.EXAMPLES, method=Method.DECLARED))
+    last = await store.append([first], BY)
+    await project(url, store, ONLY)
+    row = await pool.fetchrow("SELECT * FROM rank_history WHERE position = $1", last)
+    assert row is not None
+    assert (row["was_place"], row["place"]) == (3, 3)
+    assert row["score"] > row["was_score"]
 
 
 def moves(scores: list[int], days: list[int]) -> list[int]:
@@ -264,7 +299,8 @@ def test_a_corrected_release_day_is_the_one_that_counts() -> None:
     made.describe(Facts(released=date(2025, 2, 28)), provenance(Method.VERIFIED, on=1))
     states = b",".join(one.state for one in stored_events(made))
     events = RANK_BOARD.decoded(b"[" + states + b"]")
-    assert evidence_of(enumerate(events, start=1)).released == date(2025, 2, 28)
+    found, listed = evidence_of(enumerate(events, start=1))
+    assert (found.released, listed) == (date(2025, 2, 28), True)
 
 
 async def test_a_policy_for_command_lines_moves_no_model(

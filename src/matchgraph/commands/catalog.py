@@ -15,7 +15,7 @@ from uuid import UUID
 from matchgraph.commands.change import ATTEMPTS, fingerprint_of
 from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
-from matchgraph.domain.artifact import Alias, Artifact, id_of
+from matchgraph.domain.artifact import Alias, Artifact, Status, id_of
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, SlugTaken, StaleObservation
 from matchgraph.domain.price import Price, PriceLine
@@ -155,7 +155,7 @@ async def _take_in_one(store: Store, request: Request, number: int, draft: Draft
 
 
 async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
-    """Every aggregate that the drafts may touch: by slug, then where aliases and merges lead."""
+    """Every aggregate that the drafts may touch: by slug, then where aliases lead."""
     wanted = {
         id_of(slug)
         for draft in drafts
@@ -169,8 +169,7 @@ async def _load(store: Store, drafts: Sequence[Draft]) -> dict[UUID, Aggregate]:
         wanted = {
             id
             for aggregate in found.values()
-            for id in (getattr(aggregate, "artifact_id", None), getattr(aggregate, "into", None))
-            if id is not None
+            if (id := getattr(aggregate, "artifact_id", None)) is not None
         }
     return known
 
@@ -185,6 +184,9 @@ def _decide(draft: Draft, known: dict[UUID, Aggregate]) -> Decided:
             artifact = Artifact.register(draft.slug, draft.kind, draft.facts, draft.provenance)
             if artifact.id in known:
                 raise SlugTaken(draft.slug)
+        elif artifact.status is Status.MERGED:
+            # What a source says of a duplicate is not said of the artifact that it leads to.
+            return Decided(None, [])
         else:
             artifact.describe(draft.facts, draft.provenance)
         for capability in draft.capabilities:
@@ -200,10 +202,6 @@ def _led_to(slug: str, known: dict[UUID, Aggregate]) -> Artifact | None:
     found = known.get(id_of(slug)) if text.SLUG.fullmatch(slug) else None
     if isinstance(found, Alias):
         found = known.get(found.artifact_id) if found.artifact_id else None
-    passed: set[UUID] = set()
-    while isinstance(found, Artifact) and found.into and found.id not in passed:
-        passed.add(found.id)
-        found = known.get(found.into)
     return found if isinstance(found, Artifact) else None
 
 

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from math import log1p
+from types import MappingProxyType
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from matchgraph.domain.aggregate import Aggregate, Recurring
@@ -16,6 +17,19 @@ from matchgraph.domain.signal import SignalName
 ID = uuid5(NAMESPACE_URL, "urn:matchgraph:calibration")
 # Fewer artifacts of a kind say nothing of its distribution: all kinds together do.
 FEWEST = 20
+# What a leader is taken to have, while fewer than that say what leaders have.
+LEAST_P99: Mapping[SignalName, float] = MappingProxyType(
+    {
+        SignalName.DOWNLOADS_30D: 1_000_000.0,
+        SignalName.DEPENDENTS: 1_000.0,
+        SignalName.STARS: 10_000.0,
+        SignalName.CHOOSERS: 100.0,
+        SignalName.EXTENSIONS: 100.0,
+        SignalName.INTEGRATIONS: 100.0,
+        SignalName.HOSTS: 20.0,
+        SignalName.PROTOCOLS: 4.0,
+    }
+)
 # The mean rate at which searchers were served, while no kind has evidence of its own.
 MATCH_MEAN = 0.22
 LEAST_MEAN = 0.01
@@ -50,9 +64,13 @@ class Scales:
 
     def scale(self, kind: Kind, signal: SignalName) -> float | None:
         """ln(1 + p99) of the kind where enough of it was observed, else of all kinds; None when
-        nobody observed it anywhere."""
+        nobody observed it anywhere. Where few did anywhere, the best of them may be far from good:
+        then it is LEAST_P99 at least."""
         found = self._by_kind.get((kind, signal)) or self._by_kind.get((None, signal))
-        return None if found is None else log1p(max(1.0, float(found.p99)))
+        if found is None:
+            return None
+        least = 1.0 if found.observed >= FEWEST else LEAST_P99[signal]
+        return log1p(max(least, float(found.p99)))
 
     def match_mean(self, kind: Kind) -> float:
         """The kind's mean."""

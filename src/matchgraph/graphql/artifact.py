@@ -28,6 +28,7 @@ from matchgraph.graphql.enums import (
 )
 from matchgraph.graphql.rank import Rank, rank_of
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several, text
+from matchgraph.projections.changes import RankChange as RankChangeValue
 from matchgraph.queries import artifact as queries
 from matchgraph.queries.artifact import Filter, Listing
 from matchgraph.queries.board import Placed
@@ -341,7 +342,8 @@ class Artifact(relay.Node):
     async def rank_history(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
-        return await rank_changes(info, Asked(self.artifact_id, first, after))
+        asked = Asked(self.artifact_id, first, after)
+        return shown_changes(await info.context.loaders.rank_history.load(asked), after)
 
     @classmethod
     def of(cls, listing: Listing, placed: Placed | None = None) -> "Artifact":
@@ -383,12 +385,11 @@ class Artifact(relay.Node):
         return [None if listing is None else cls.of(listing) for listing in found]
 
 
-async def rank_changes(info: Info, asked: Asked) -> "Connection[RankChange]":
-    """A page of an artifact's changes of rank."""
+def shown_changes(page: Page[RankChangeValue], after: str | None) -> "Connection[RankChange]":
+    """A page of an artifact's changes of rank as the schema has it."""
     from matchgraph.graphql.subscription import RankChange  # which shows artifacts
 
-    page = await info.context.loaders.rank_history.load(asked)
-    return Connection(edges=edges(page, RankChange.of), page_info=page_info(page, asked.after))
+    return Connection(edges=edges(page, RankChange.of), page_info=page_info(page, after))
 
 
 @strawberry.type(description="A page of artifacts.")

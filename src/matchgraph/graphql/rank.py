@@ -157,6 +157,7 @@ def _names(selections: Iterable[Selection]) -> Iterable[str]:
 @strawberry.type(description="An artifact's rank as of a position.")
 class RankAt:
     position: Position = strawberry.field(description="The position.")
+    listed: bool = strawberry.field(description="Whether it was on offer, and so on the board.")
     score: Amount = strawberry.field(description="0 to 100.")
     low: Amount = strawberry.field(description="Where the 80 % interval begins.")
     high: Amount = strawberry.field(description="Where the 80 % interval ends.")
@@ -178,6 +179,7 @@ class RankAt:
         numbers = value.rank.numbers
         return cls(
             position=Position(value.position),
+            listed=value.listed,
             score=points(numbers.score),
             low=points(numbers.low),
             high=points(numbers.high),

@@ -16,7 +16,7 @@ from matchgraph.graphql.artifact import (
     Edge,
     First,
     page_info,
-    rank_changes,
+    shown_changes,
 )
 from matchgraph.graphql.changes import Key, by
 from matchgraph.graphql.context import Info
@@ -30,6 +30,8 @@ from matchgraph.graphql.rank import (
 )
 from matchgraph.graphql.scalars import Amount, BadInput, Position, text
 from matchgraph.queries import rank as queries
+from matchgraph.queries.position import reach
+from matchgraph.queries.snapshot import viewing
 
 if TYPE_CHECKING:
     from matchgraph.graphql.subscription import RankChange
@@ -56,13 +58,18 @@ class RankChangeExplanation:
     until: strawberry.Private[int]
 
     @strawberry.field(
-        description="Each change on the way, with its event; their moves add up as well."
+        description=(
+            "Each change on the way, with its event; their moves add up as well. One by which it "
+            "left the board has no score, and moves none."
+        )
     )
     async def changes(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
         asked = queries.Asked(self.artifact_id, first, after, self.since, self.until)
-        return await rank_changes(info, asked)
+        async with viewing(info.context.pool) as snapshot:
+            (page,) = await queries.history(snapshot, [asked])
+        return shown_changes(page, after)
 
 
 @strawberry.type
@@ -72,7 +79,7 @@ class RankQuery:
     @strawberry.field(
         description=(
             "The artifacts of a kind, or of all kinds, best first: by score less half a standard "
-            "deviation, then by id."
+            "deviation, then by id. `Rank.place` is among the artifact's kind on either board."
         )
     )
     async def rank_board(
@@ -120,15 +127,17 @@ class RankQuery:
         ] = None,
     ) -> RankChangeExplanation | None:
         context = info.context
-        await context.see(from_ if to is None else max(from_, to))
+        await reach(context.pool, context.store.listener, from_ if to is None else max(from_, to))
         listing = await context.loaders.by_slug.load(text("slug", slug, limit=500))
-        end = Position(await context.snapshot.position()) if to is None else to
-        if from_ > end:
-            raise BadInput(f"`from` is {from_}, which lies behind `to`, {end}; swap them.")
-        if listing is None:
-            return None
-        before = await queries.at(context.snapshot, listing.id, from_)
-        after = await queries.at(context.snapshot, listing.id, end)
+        # A view of its own: the fields beside this one may have begun to read an older one.
+        async with viewing(context.pool) as snapshot:
+            end = Position(await snapshot.position()) if to is None else to
+            if from_ > end:
+                raise BadInput(f"`from` is {from_}, which comes after `to`, {end}; swap them.")
+            if listing is None:
+                return None
+            before = await queries.at(snapshot, listing.id, from_)
+            after = await queries.at(snapshot, listing.id, end)
         was = before.rank.parts if before.rank else (None,) * len(PARTS)
         now = after.rank.parts if after.rank else (None,) * len(PARTS)
         moved = (after.rank.numbers.score if after.rank else 0) - (

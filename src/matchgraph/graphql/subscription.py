@@ -276,7 +276,10 @@ class RankChangeFilter:
     kinds: list[Kind] | None = strawberry.field(default=None, description="Of any of these kinds.")
     top: int | None = strawberry.field(
         default=None,
-        description=f"With a place, old or new, from 1 to this; 1 to {MOST_TOP}.",
+        description=(
+            f"With a place, old or new, from 1 to this; 1 to {MOST_TOP}. Those whom another pushes "
+            "down have no change of their own."
+        ),
     )
 
     async def to_query(self, info: Info, announce: int) -> Ranks:

@@ -15,7 +15,7 @@ from matchgraph.eventstore.store import Request, Store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.queries.position import Behind, InFuture, reach
 from matchgraph.queries.rank import distributions
-from matchgraph.queries.snapshot import Snapshot
+from matchgraph.queries.snapshot import viewing
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +71,13 @@ async def calibrate_now(
 ) -> int:
     """Calibrates by what the read models hold; with `only_if_due`, once a day (in UTC). Returns
     the position reached. Raises: as `commands.ranking.calibrate`."""
-    snapshot = Snapshot(pool)
-    try:
+    async with viewing(pool) as snapshot:
         return await calibrate(
             store,
             request,
             lambda: distributions(snapshot),
             due_since=datetime.now(UTC).date() if only_if_due else None,
         )
-    finally:
-        await snapshot.close()
 
 
 def _until_tomorrow() -> float:

@@ -288,21 +288,23 @@ def read_evidence(written: bytes) -> list[Observed]:
     return _decoder.decode(written)
 
 
-def evidence_of(history: Iterable[tuple[int, Any]]) -> Evidence:
-    """What the events of one artifact, with their positions, make known of it."""
+def evidence_of(history: Iterable[tuple[int, Any]]) -> tuple[Evidence, bool]:
+    """What the events of one artifact, with their positions, make known of it, and whether it is
+    on offer after them."""
     events = iter(history)
     position, registered = next(events)
     row = _Row(registered.id, registered.kind, registered.slug)
     row.take(position, registered)
     for position, event in events:
         row.take(position, event)
-    return Evidence(
+    evidence = Evidence(
         kind=row.kind,
         signals=[one for sources in row.signals.values() for one in sources.values()],
         released=row.newest_release,
         exposure=row.exposure,
         utility=row.utility,
     )
+    return evidence, row.listed
 
 
 class _Order:
@@ -313,19 +315,23 @@ class _Order:
         self._keys = SortedList(_key(standing, id) for standing, _, id in entries)
         self._lows = SortedList(low for _, low, _ in entries)
 
-    def move(self, id: UUID, was: Numbers | None, now: Numbers | None) -> tuple[int, int]:
-        """Takes the artifact from where it was to where it is now; its place and band there, or
-        0 and 0."""
-        if was is not None:
-            self._keys.remove(_key(was.standing, id))
-            self._lows.remove(was.low)
-        if now is None:
-            return 0, 0
+    def leave(self, id: UUID, was: Numbers) -> tuple[int, int]:
+        """Takes the artifact away; the place and the band that it had by then."""
+        place = self._keys.index(key := _key(was.standing, id)) + 1
+        band = self._band(was)
+        self._keys.remove(key)
+        self._lows.remove(was.low)
+        return place, band
+
+    def enter(self, id: UUID, now: Numbers) -> tuple[int, int]:
+        """Puts the artifact where it belongs; its place and its band there."""
         key = _key(now.standing, id)
         self._keys.add(key)
         self._lows.add(now.low)
-        clearly_better = len(self._lows) - self._lows.bisect_right(now.high)
-        return self._keys.index(key) + 1, clearly_better + 1
+        return self._keys.index(key) + 1, self._band(now)
+
+    def _band(self, numbers: Numbers) -> int:
+        return 1 + len(self._lows) - self._lows.bisect_right(numbers.high)
 
 
 def _key(standing: int, id: UUID) -> bytes:
@@ -427,10 +433,11 @@ async def _each(db: Connection, board: _Board, events: Any) -> None:
         order = orders.get(row.kind)
         if order is None:
             order = orders[row.kind] = _Order()
-        was_place, was_band = row.place, row.band
-        row.place, row.band = order.move(
-            row.id, was if was_listed else None, now if row.listed else None
+        # Others may have moved since this one last did.
+        was_place, was_band = (
+            order.leave(row.id, was) if was is not None and was_listed else NOWHERE
         )
+        row.place, row.band = order.enter(row.id, now) if row.listed else NOWHERE
         row.numbers, row.position = now, position
         before = was or NEVER
         mask, row.announced = announce(
@@ -465,6 +472,7 @@ async def _each(db: Connection, board: _Board, events: Any) -> None:
 
 
 EPOCH = date(1970, 1, 1).toordinal()
+NOWHERE = (0, 0)
 NEVER = Numbers(points=(0, 0, 0, 0, 0), score=0, low=0, high=0, coverage=0, standing=0)
 
 

@@ -145,6 +145,8 @@ async def recompute(
         moved |= column != columns.was[name]
     for name, column in _places(columns, now).items():
         now[name] = np.where(moved, column, columns.was[name])
+    # Where it stood a moment ago, which is not where it stood when it last moved.
+    columns.was |= _places(columns, columns.was)
     mask = _announce(columns, now["score"], moved, day)
     await _write(db, position, columns, now, moved, mask)
 

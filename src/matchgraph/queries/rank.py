@@ -31,6 +31,7 @@ class RankAt:
 
     position: int
     rank: Rank | None
+    listed: bool
     policy: int | None
     calibration: int | None
 
@@ -85,13 +86,14 @@ async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:
         artifact_id,
     )
     found: Rank | None = None
+    listed = False
     if rows:
         events = RANK_BOARD.decoded(b"[" + b",".join(row["state"] for row in rows) + b"]")
-        evidence = evidence_of(
+        evidence, listed = evidence_of(
             (row["position"], event) for row, event in zip(rows, events, strict=True)
         )
         found = rank(evidence, measure(evidence.kind, policies, scales))
-    return RankAt(position, found, since[0]["policy"], since[0]["calibration"])
+    return RankAt(position, found, listed, since[0]["policy"], since[0]["calibration"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """One consistent view of the read models, for as long as one request needs it."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
@@ -66,3 +66,13 @@ class Snapshot:
                     connection.terminate()
             finally:
                 await self._pool.release(connection)  # type: ignore[arg-type]
+
+
+@asynccontextmanager
+async def viewing(pool: Pool) -> AsyncIterator[Snapshot]:
+    """A view for as long as the block runs."""
+    snapshot = Snapshot(pool)
+    try:
+        yield snapshot
+    finally:
+        await snapshot.close()
