@@ -18,8 +18,9 @@ from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore.store import Request, open_store
-from matchgraph.http.app import app, projecting
+from matchgraph.http.app import app
 from matchgraph.http.server import Server, configured, settle
+from matchgraph.http.upkeep import projecting
 
 BY = Request(actor="bench", request_id="bench")
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -34,9 +34,8 @@ from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
-from matchgraph.http.app import projecting
 from matchgraph.http.server import Server, configured, settle
-from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating
+from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating, projecting
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS

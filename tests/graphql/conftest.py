@@ -6,6 +6,9 @@ import pytest
 
 from matchgraph.servers import Servers
 from tests.graphql.client import Api, serving
+from tests.projections.conftest import valkey
+
+__all__ = ["valkey"]
 
 
 @pytest.fixture

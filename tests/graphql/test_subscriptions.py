@@ -3,12 +3,10 @@
 import asyncio
 import gc
 import random
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, ClassVar
 
 import asyncpg
@@ -23,8 +21,8 @@ from matchgraph.domain.policy import DEFAULTS
 from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.store import Store
 from matchgraph.eventstore.tasks import stop
-from matchgraph.http.app import projecting
 from matchgraph.http.live import LiveView
+from matchgraph.http.upkeep import projecting
 from matchgraph.projections.changes import RANKS as RANK_FEED
 from matchgraph.projections.changes import CatalogTopic, Publisher, stream_of
 from matchgraph.projections.changes import history as history_of
@@ -52,15 +50,6 @@ async def live(url: str, servers: Servers) -> AsyncIterator[Served]:
     """A server with its projector."""
     async with served(url, servers.redis_url) as live:
         yield live
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    """One of this test's own. (The path of a socket is short, that of `tmp_path` is not.)"""
-    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
-        valkey = Valkey(Path(folder))
-        yield valkey
-        valkey.kill()
 
 
 def seen(changes: list[Any]) -> list[tuple[str, str]]:

@@ -141,6 +141,14 @@ async def in_postgres(db: Connection) -> Boards:
     return boards
 
 
+async def answers(client: "redis.Redis") -> bool:
+    """Whether Redis is there."""
+    try:
+        return bool(await client.ping())
+    except redis.RedisError:
+        return False
+
+
 async def agree(db: Connection, client: "redis.Redis") -> bool:
     """Whether all that is in Redis is exactly what PostgreSQL has, at its position."""
     try:

@@ -10,6 +10,7 @@ from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.projection import Projection
+from matchgraph.projections.runner import rebuild
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import World
@@ -28,6 +29,13 @@ async def contents(url: str, projections: Iterable[Projection] = PROJECTIONS) ->
     }
     await db.close()
     return found
+
+
+async def rebuilt(url: str) -> Contents:
+    """What the read models hold after each was computed anew."""
+    for projection in PROJECTIONS:
+        await rebuild(url, projection)
+    return await contents(url)
 
 
 async def start_over(url: str, projections: Iterable[Projection] = PROJECTIONS) -> None:

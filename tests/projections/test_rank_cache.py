@@ -2,10 +2,7 @@
 
 import asyncio
 import random
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -57,41 +54,6 @@ from tests.projections.ranks import (
     record,
     replay,
 )
-
-
-@pytest.fixture
-async def client(servers: Servers) -> AsyncIterator["redis.Redis"]:
-    async with open_client(servers.redis_url, patience=2) as client:
-        yield client
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Connection]:
-    db = await connect(url, "test")
-    yield db
-    await db.close()
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
-        valkey = Valkey(Path(folder))
-        yield valkey
-        valkey.kill()
-
-
-@pytest.fixture
-async def own(valkey: Valkey) -> AsyncIterator["redis.Redis"]:
-    async with open_client(valkey.url, patience=2) as client:
-
-        async def answers() -> bool:
-            try:
-                return bool(await client.ping())
-            except redis.RedisError:
-                return False
-
-        await until(answers)
-        yield client
 
 
 async def test_what_changes_is_in_redis_soon_after(

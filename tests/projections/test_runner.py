@@ -53,7 +53,7 @@ from tests.eventstore.histories import (
     until,
     worlds,
 )
-from tests.projections.tables import BY, append, checkpoints, contents, start_over
+from tests.projections.tables import BY, append, checkpoints, contents, rebuilt, start_over
 
 ROOT = Path(__file__).parents[2]
 NAMES = [projection.name for projection in PROJECTIONS]
@@ -86,13 +86,6 @@ async def reached(url: str, position: int, *names: str, patience: float = 20) ->
 async def stuck(pool: Pool) -> dict[str, tuple[int, str]]:
     rows = await pool.fetch("SELECT * FROM projection_checkpoint WHERE stuck_at IS NOT NULL")
     return {row["name"]: (row["stuck_at"], row["stuck_because"]) for row in rows}
-
-
-async def rebuilt(url: str) -> dict[str, list[str]]:
-    """What the read models hold after each was computed anew."""
-    for projection in PROJECTIONS:
-        await rebuild(url, projection)
-    return await contents(url)
 
 
 # Same history, same bytes

@@ -1,5 +1,5 @@
-"""The same databases as the event store's tests have."""
+"""The same databases and Redis as the tests of the projections have."""
 
-from tests.eventstore.conftest import clones
+from tests.projections.conftest import client, clones, db, own, valkey
 
-__all__ = ["clones"]
+__all__ = ["client", "clones", "db", "own", "valkey"]

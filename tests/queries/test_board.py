@@ -1,12 +1,10 @@
 """Boards say the same from Redis and from PostgreSQL, and say it whatever happens to Redis."""
 
 import asyncio
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -53,34 +51,6 @@ from tests.projections.ranks import (
 from tests.projections.tables import BY
 
 
-@pytest.fixture
-async def client(servers: Servers) -> AsyncIterator["redis.Redis"]:
-    async with open_client(servers.redis_url, patience=2) as client:
-        yield client
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Connection]:
-    db = await connect(url, "test")
-    yield db
-    await db.close()
-
-
-@pytest.fixture
-def valkey() -> Iterator[Valkey]:
-    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
-        valkey = Valkey(Path(folder))
-        yield valkey
-        valkey.kill()
-
-
-@pytest.fixture
-async def own(valkey: Valkey) -> AsyncIterator["redis.Redis"]:
-    async with open_client(valkey.url, patience=2) as client:
-        await until(lambda: answers(client))
-        yield client
-
-
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[tuple[Connection, Pool]]:
     db, pool = await connect(url, "test"), await open_pool(url, "test", size=2)
@@ -89,13 +59,6 @@ async def opened(url: str) -> AsyncIterator[tuple[Connection, Pool]]:
     finally:
         await pool.close()
         await db.close()
-
-
-async def answers(client: "redis.Redis") -> bool:
-    try:
-        return bool(await client.ping())
-    except redis.RedisError:
-        return False
 
 
 @pytest.fixture

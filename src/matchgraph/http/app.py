@@ -22,18 +22,14 @@ from starlette.types import Receive, Scope, Send
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
-from matchgraph.eventstore.store import Store, open_store
-from matchgraph.eventstore.tasks import stop
+from matchgraph.eventstore.store import open_store
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
 from matchgraph.http.live import SEND, Clients, LiveView
-from matchgraph.http.upkeep import calibrating
-from matchgraph.projections.catalog import PROJECTIONS
-from matchgraph.projections.changes import Publisher
-from matchgraph.projections.rank_cache import RankCache
+from matchgraph.http.upkeep import calibrating, projecting
 from matchgraph.projections.redis_client import open_client
-from matchgraph.projections.runner import Progress, Runner, progress
+from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
 
@@ -140,31 +136,6 @@ def _context(app: Starlette, asked: Asked) -> Context:
         feeds=state.feeds,
         actor=asked.actor,
     )
-
-
-@asynccontextmanager
-async def projecting(
-    database_url: str, store: Store, redis_url: str | None = None
-) -> AsyncIterator[Runner]:
-    """Keeps the read models up to date while the block runs; with a Redis also the boards there,
-    and tells it what changes."""
-    runner = Runner(database_url, store.listener, PROJECTIONS)
-    tasks = [asyncio.create_task(runner.run(), name="projector")]
-    client = None
-    if redis_url is not None:
-        publisher = Publisher(database_url, store.listener, redis_url)
-        tasks.append(asyncio.create_task(publisher.run(), name="publisher"))
-        # Building the boards may take a busy server longer than a request would wait.
-        client = open_client(redis_url, patience=2)
-        boards = RankCache(database_url, store.listener, client)
-        tasks.append(asyncio.create_task(boards.run(), name="boards"))
-    try:
-        yield runner
-    finally:
-        for task in tasks:
-            await stop(task)
-        if client is not None:
-            await client.aclose()
 
 
 async def alive(request: Request) -> Response:

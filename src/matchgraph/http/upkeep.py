@@ -1,4 +1,5 @@
-"""What is done once a day beside the projector, by one of however many processes."""
+"""What runs beside the answering, in `serve` and in `project`: the projector with the two that tell
+Redis what it did, and the calibration once a day. Any number of processes may run it."""
 
 import asyncio
 import logging
@@ -13,6 +14,11 @@ from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.eventstore.tasks import stop
+from matchgraph.projections.catalog import PROJECTIONS
+from matchgraph.projections.changes import Publisher
+from matchgraph.projections.rank_cache import RankCache
+from matchgraph.projections.redis_client import open_client
+from matchgraph.projections.runner import Runner
 from matchgraph.queries.position import Behind, InFuture, reach
 from matchgraph.queries.rank import distributions
 from matchgraph.queries.snapshot import viewing
@@ -24,6 +30,31 @@ LONGEST_WAIT = 3600.0
 AGAIN = 5.0
 # Read models that are further behind than this give distributions of a part of the catalog.
 PATIENCE = 600.0
+
+
+@asynccontextmanager
+async def projecting(
+    database_url: str, store: Store, redis_url: str | None = None
+) -> AsyncIterator[Runner]:
+    """Keeps the read models up to date while the block runs; with a Redis also the boards there,
+    and tells it what changes."""
+    runner = Runner(database_url, store.listener, PROJECTIONS)
+    tasks = [asyncio.create_task(runner.run(), name="projector")]
+    client = None
+    if redis_url is not None:
+        publisher = Publisher(database_url, store.listener, redis_url)
+        tasks.append(asyncio.create_task(publisher.run(), name="publisher"))
+        # Building the boards may take a busy server longer than a request would wait.
+        client = open_client(redis_url, patience=2)
+        boards = RankCache(database_url, store.listener, client)
+        tasks.append(asyncio.create_task(boards.run(), name="boards"))
+    try:
+        yield runner
+    finally:
+        for task in tasks:
+            await stop(task)
+        if client is not None:
+            await client.aclose()
 
 
 @asynccontextmanager
