@@ -407,6 +407,15 @@ def test_other_commands_work_on_the_servers_that_it_runs(folder: Path) -> None:
     rebuilt = run(folder, "rebuild", "artifact_listing")
     assert rebuilt.returncode == 0, rebuilt
     assert served.ask('{ artifact(slug: "beside") { slug } }') == {"artifact": {"slug": "beside"}}
+    calibrated = run(folder, "calibrate")
+    assert calibrated.returncode == 0, calibrated
+    head = served.ask("{ position { head } }")["position"]["head"]
+    assert f"calibrated at position {head}" in calibrated.stdout
+    board = "{ rankBoard { nodes { slug rank { score place } } } }"
+    before = served.ask(board)
+    assert [node["slug"] for node in before["rankBoard"]["nodes"]]
+    assert run(folder, "rebuild", "rank_board").returncode == 0
+    assert served.ask(board) == before
     assert served.end() == 0
     assert served.left() == []
 
