@@ -25,7 +25,7 @@ from matchgraph.http.live import LiveView
 from matchgraph.http.upkeep import projecting
 from matchgraph.projections.changes import RANKS as RANK_FEED
 from matchgraph.projections.changes import CatalogTopic, Publisher, stream_of
-from matchgraph.projections.changes import history as history_of
+from matchgraph.projections.redis_client import history as history_of
 from matchgraph.projections.redis_client import open_client
 from matchgraph.servers import Servers
 from tests.eventstore.histories import (

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.calibration import Scales
+from matchgraph.domain.calibration import MATCH_MEAN, Scales
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.signal import Signal, SignalName
@@ -193,7 +193,7 @@ class Measure:
 
     policy: KindPolicy
     scales: tuple[float | None, ...] = (None,) * len(COUNTS)
-    match_mean: float = 0.22
+    match_mean: float = MATCH_MEAN
     day: date | None = None
     weights: tuple[float, ...] = field(init=False)
 

@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, as every part of matchgraph opens them."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
@@ -13,6 +14,14 @@ else:  # generic for the type checker only
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
     Statement = asyncpg.prepared_stmt.PreparedStatement
+
+
+class Fetches(Protocol):
+    """A connection, a pool, or a view of the read models."""
+
+    async def fetch(self, query: str, *arguments: Any) -> Sequence[asyncpg.Record]:
+        """The rows."""
+
 
 # A connection that was lost says so in one of these ways. 57P01 to 57P05 are PostgreSQL's own
 # words for a session that it ends: shutdown, crash, database dropped, idle for too long. A session

@@ -27,7 +27,7 @@ from matchgraph.eventstore import codec
 from matchgraph.eventstore.connection import Connection, Pool, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
-from matchgraph.projections.redis_client import open_client
+from matchgraph.projections.redis_client import history, open_client
 from matchgraph.projections.runner import AWAY
 
 log = logging.getLogger(__name__)
@@ -395,14 +395,6 @@ CATALOG: Feed[CatalogChange] = Feed("catalog", CatalogChange, _catalog, _end_of_
 
 
 # In Redis.
-
-
-async def history(db: Database) -> str | None:
-    """What tells this log from others in one Redis; None while it is empty."""
-    digest: bytes | None = await db.fetchval(
-        "SELECT digest FROM event WHERE position = 1", timeout=PATIENCE
-    )
-    return None if digest is None else digest.hex()[:12]
 
 
 def stream_of(feed: Feed[Any], history: str) -> str:

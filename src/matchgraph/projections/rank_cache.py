@@ -24,6 +24,7 @@ from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked
+from matchgraph.projections.redis_client import HISTORY
 from matchgraph.projections.runner import AWAY
 
 log = logging.getLogger(__name__)
@@ -342,9 +343,8 @@ class Circuit:
 # Keeping the boards.
 
 _REACHED = (
-    "SELECT c.position, encode(at.digest, 'hex') AS digest,"
-    " left(encode(first.digest, 'hex'), 12) AS history FROM projection_checkpoint c"
-    " JOIN event at ON at.position = c.position JOIN event first ON first.position = 1"
+    f"SELECT c.position, encode(at.digest, 'hex') AS digest, ({HISTORY}) AS history"
+    " FROM projection_checkpoint c JOIN event at ON at.position = c.position"
     " WHERE c.name = 'rank_board'"
 )
 _CHANGED = (

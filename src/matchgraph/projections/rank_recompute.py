@@ -4,11 +4,11 @@ Each step is the one that the formula takes for a single artifact, in the same o
 the same bits (a test compares them on random catalogs).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -35,20 +35,13 @@ from matchgraph.domain.ranking import (
     of_age,
     of_matches,
 )
-from matchgraph.eventstore.connection import Connection
+from matchgraph.eventstore.connection import Connection, Fetches
 from matchgraph.projections.announcement import MOST_RETURNS, QUIET, STATES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 KINDS = tuple(Kind)
 NUMBERS = ("score", "low", "high", "coverage", "standing", *PARTS)
-
-
-class Fetches(Protocol):
-    """A connection, or a view of the read models."""
-
-    async def fetch(self, query: str, *arguments: Any) -> Sequence[asyncpg.Record]:
-        """The rows."""
 
 
 async def in_force(

@@ -1,9 +1,20 @@
-"""Connections to Redis, as every part of matchgraph opens them: what does not answer in time is
-away, and whoever asked knows what to do without it."""
+"""Connections to Redis, as every part of matchgraph opens them, and what all keys there begin with.
+
+What does not answer in time is away, and whoever asked knows what to do without it.
+"""
+
+import asyncio
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+
+from matchgraph.eventstore.connection import Fetches
+
+# Units: seconds.
+PATIENCE = 10.0
+# What tells one log from others in the same Redis; no row while it is empty.
+HISTORY = "SELECT left(encode(digest, 'hex'), 12) AS history FROM event WHERE position = 1"
 
 
 def open_client(url: str, *, patience: float = 0.2, connections: int = 32) -> "redis.Redis":
@@ -18,3 +29,10 @@ def open_client(url: str, *, patience: float = 0.2, connections: int = 32) -> "r
         retry=Retry(NoBackoff(), 0),
     )
     return redis.Redis.from_pool(pool)
+
+
+async def history(db: Fetches) -> str | None:
+    """What tells this log from others in one Redis; None while it is empty. Raises: one of LOST."""
+    async with asyncio.timeout(PATIENCE):  # a peer that vanished says nothing
+        rows = await db.fetch(HISTORY)
+    return rows[0]["history"] if rows else None

@@ -25,6 +25,7 @@ from matchgraph.projections.rank_cache import (
     ranked_in,
 )
 from matchgraph.projections.ranked import COLUMNS, Ranked, ranked_of
+from matchgraph.projections.redis_client import history
 from matchgraph.queries.page import BadCursor, Page, decode, encode, page, size
 from matchgraph.queries.snapshot import Snapshot
 
@@ -177,10 +178,7 @@ class Boards:
     async def _known_history(self, snapshot: Snapshot) -> str | None:
         """The name of this history in Redis, or None while there is none."""
         if self._history is None:
-            rows = await snapshot.fetch(
-                "SELECT left(encode(digest, 'hex'), 12) FROM event WHERE position = 1"
-            )
-            self._history = rows[0][0] if rows else None
+            self._history = await history(snapshot)
         return self._history
 
 

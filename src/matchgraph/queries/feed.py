@@ -34,11 +34,10 @@ from matchgraph.projections.changes import (
     RankChange,
     Stretch,
     entries_of,
-    history,
     mark_of,
     stream_of,
 )
-from matchgraph.projections.redis_client import open_client
+from matchgraph.projections.redis_client import history, open_client
 from matchgraph.queries.artifact import LED_TO
 from matchgraph.queries.snapshot import Snapshot
 

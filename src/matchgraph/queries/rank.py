@@ -11,9 +11,10 @@ from matchgraph.domain.calibration import Scale, Scales
 from matchgraph.domain.policy import KindPolicy
 from matchgraph.domain.ranking import COUNTS, TRUST, Evidence, Rank, measure, rank
 from matchgraph.domain.signal import SignalName
+from matchgraph.eventstore.connection import Fetches
 from matchgraph.projections.changes import RANK_COLUMNS, RankChange, rank_change
 from matchgraph.projections.rank_board import RANK_BOARD, evidence_of, read_evidence
-from matchgraph.projections.rank_recompute import Fetches, in_force
+from matchgraph.projections.rank_recompute import in_force
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked, ranked_of
 from matchgraph.queries import page as pages
 from matchgraph.queries.page import Page
