@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra catalogs --quiet \
-  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-  --no-header --upgrade
+LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra catalogs \
+  --extra wordllama --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header --upgrade
 
-.PHONY: serve test lint bench bench-quick schema lock clean
+.PHONY: serve test lint bench bench-quick eval schema lock clean
 
 serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on localhost
 	@exec $(BIN)/matchgraph serve
@@ -26,6 +26,11 @@ lint: $(VENV)/dev.stamp ## Style, types, import contracts
 
 bench: $(VENV)/bench.stamp ## Ratios against peers and floors, measured in one run
 	$(BIN)/python -m bench
+
+eval: $(VENV)/dev.stamp ## How good search, comparison and learning are, on judged data
+	$(BIN)/python -m eval needs
+	$(BIN)/python -m eval alignment
+	$(BIN)/python -m eval simulation
 
 # The clients of other projects that the tests run, from the lock file with their hashes.
 $(CLIENTS)/node_modules/stamp: $(CLIENTS)/package-lock.json $(CLIENTS)/package.json | $(VENV)/dev.stamp

@@ -2,8 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
+
+from matchgraph import embedding
+
+OFF = "off"
+SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
+LEAST_SECRET = 16
 
 
 class BadSetting(Exception):
@@ -13,7 +21,8 @@ class BadSetting(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What the environment says. Without `database_url` or `redis_url`, servers of our own are
-    started in `data`."""
+    started in `data`. `embedding` names the model that tells what texts mean; without one, search
+    goes by words alone. `secrets` sign what clients bring back, the newest first; see `signing`."""
 
     database_url: str | None
     redis_url: str | None
@@ -21,6 +30,8 @@ class Settings:
     host: str
     port: int
     development: bool
+    embedding: str | None
+    secrets: tuple[str, ...]
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -31,6 +42,14 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
     mode = environment.get("MATCHGRAPH_MODE", "development")
     if mode not in ("development", "production"):
         raise BadSetting(f"MATCHGRAPH_MODE is {mode!r}; it must be development or production.")
+    model = environment.get("MATCHGRAPH_EMBEDDING", embedding.DEFAULT)
+    if model not in (*embedding.NAMES, OFF):
+        raise BadSetting(
+            f"MATCHGRAPH_EMBEDDING is {model!r}; it must be {', '.join(embedding.NAMES)} or {OFF}."
+        )
+    secrets = tuple(filter(None, map(str.strip, environment.get(SECRET, "").split(","))))
+    if any(len(secret) < LEAST_SECRET for secret in secrets):
+        raise BadSetting(f"{SECRET} holds a secret of less than {LEAST_SECRET} characters.")
     return Settings(
         database_url=environment.get("DATABASE_URL") or None,
         redis_url=environment.get("REDIS_URL") or None,
@@ -38,4 +57,37 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         host=environment.get("MATCHGRAPH_HOST", "127.0.0.1"),
         port=int(port),
         development=mode == "development",
+        secrets=secrets,
+        embedding=None if model == OFF else model,
     )
+
+
+def signing(settings: Settings) -> tuple[str, ...]:
+    """The secrets that sign, newest first: those that are set, else one made here once and kept in
+    the data folder, so that what was signed holds when the program starts again.
+
+    Raises: BadSetting when none is set in production, where several processes must agree on it, or
+        none can be kept.
+    """
+    if settings.secrets:
+        return settings.secrets
+    if not settings.development:
+        raise BadSetting(
+            f"{SECRET} is not set, and production needs it: {LEAST_SECRET} random characters or "
+            "more, the same for every process; to replace it, put the new one in front, with a "
+            "comma."
+        )
+    kept = settings.data / "secret"
+    try:
+        if not kept.exists():
+            settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Written whole under another name, so that nobody reads half of it.
+            made = settings.data / f"secret.{token_urlsafe(8)}"
+            made.touch(mode=0o600)
+            made.write_text(token_urlsafe(32))
+            with suppress(FileExistsError):
+                os.link(made, kept)
+            made.unlink()
+        return (kept.read_text().strip(),)
+    except OSError as reason:
+        raise BadSetting(f"{SECRET} is not set, and none can be kept: {reason}.") from reason

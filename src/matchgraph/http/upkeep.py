@@ -1,5 +1,6 @@
 """What runs beside the answering, in `serve` and in `project`: the projector with the two that tell
-Redis what it did, and the calibration once a day. Any number of processes may run it."""
+Redis what it did, the one that embeds texts, and the calibration once a day. Any number of
+processes may run it."""
 
 import asyncio
 import logging
@@ -8,10 +9,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from matchgraph import embedding
 from matchgraph.commands.ranking import calibrate
 from matchgraph.domain.errors import StaleCalibration
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
+from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.projections.catalog import PROJECTIONS
@@ -19,6 +22,7 @@ from matchgraph.projections.changes import Publisher
 from matchgraph.projections.rank_cache import RankCache
 from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Runner
+from matchgraph.projections.text_vectors import TextVectors
 from matchgraph.queries.position import Behind, InFuture, reach
 from matchgraph.queries.rank import distributions
 from matchgraph.queries.snapshot import viewing
@@ -34,10 +38,14 @@ PATIENCE = 600.0
 
 @asynccontextmanager
 async def projecting(
-    database_url: str, store: Store, redis_url: str | None = None
+    database_url: str,
+    store: Store,
+    redis_url: str | None = None,
+    *,
+    model: str | None = None,
 ) -> AsyncIterator[Runner]:
     """Keeps the read models up to date while the block runs; with a Redis also the boards there,
-    and tells it what changes."""
+    and tells it what changes; with the name of an embedding model also what texts mean."""
     runner = Runner(database_url, store.listener, PROJECTIONS)
     tasks = [asyncio.create_task(runner.run(), name="projector")]
     client = None
@@ -48,6 +56,9 @@ async def projecting(
         client = open_client(redis_url, patience=2)
         boards = RankCache(database_url, store.listener, client)
         tasks.append(asyncio.create_task(boards.run(), name="boards"))
+    if model is not None:
+        vectors = embed_texts(database_url, store.listener, model)
+        tasks.append(asyncio.create_task(vectors, name="vectors"))
     try:
         yield runner
     finally:
@@ -55,6 +66,17 @@ async def projecting(
             await stop(task)
         if client is not None:
             await client.aclose()
+
+
+async def embed_texts(database_url: str, listener: Listener, model: str) -> None:
+    """Keeps what the texts mean by that model, without end; ends at once if it cannot be used."""
+    try:
+        # Takes a moment, which nobody's start should wait for.
+        embedder = await asyncio.to_thread(embedding.load, model)
+    except embedding.ModelUnusable as reason:
+        log.error("search goes by words alone: %s", reason)
+        return
+    await TextVectors(database_url, listener, embedder).run()
 
 
 @asynccontextmanager
