@@ -12,7 +12,9 @@ from matchgraph.commands.change import ATTEMPTS, change
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, Status, id_of
 from matchgraph.domain.errors import (
+    BadMergeTarget,
     BadText,
+    MergedArtifact,
     RetiredArtifact,
     SlugTaken,
     UnknownArtifact,
@@ -246,23 +248,92 @@ async def test_every_command_leaves_its_event(store: Store, request_by: Request)
     line, later = price().line, price(on=1).observed_at
     assert await commands.withdraw_price(*by, "parser", line, later) == 9
     assert await commands.observe_signal(*by, "parser", signal()) == 10
-    assert await commands.merge(*by, "twin", "tables") == 11
-    assert await commands.unmerge(*by, "twin") == 12
-    assert await commands.retire(*by, "parser", "gone") == 13
-    assert await commands.reinstate(*by, "parser") == 14
-    assert await commands.remove_alias(*by, "tables") == 15
-    assert await commands.add_alias(*by, "twin", "tables") == 16
+    assert await commands.merge(*by, "twin", "tables") == 12
+    assert await commands.unmerge(*by, "twin") == 14
+    assert await commands.tell_apart(*by, "twin", "tables") == 15
+    assert await commands.retire(*by, "parser", "gone") == 16
+    assert await commands.reinstate(*by, "parser") == 17
+    assert await commands.remove_alias(*by, "tables") == 18
+    assert await commands.add_alias(*by, "twin", "tables") == 19
     assert await recorded(store) == [
         *("Registered", "Registered", "Described", "Aliased", "CapabilityAdded"),
         *("CapabilityRevised", "CapabilityRetired", "PriceObserved", "PriceWithdrawn"),
-        *("SignalObserved", "Merged", "Unmerged", "Retired", "Reinstated", "Unaliased"),
-        "Realiased",
+        *("SignalObserved", "Merged", "Absorbed", "Unmerged", "Parted", "ToldApart"),
+        *("Retired", "Reinstated", "Unaliased", "Realiased"),
     ]
     parser = await artifact(store)
     assert (parser.status, parser.facts.vendor) == (Status.ACTIVE, "acme")
     led = await store.load(id_of("tables"))
     assert isinstance(led, Alias)
     assert led.artifact_id == id_of("twin")
+
+
+async def test_of_two_merges_at_once_in_opposite_directions_exactly_one_wins(
+    store: Store, url: str
+) -> None:
+    by = Request(actor="tester", request_id="test")
+    async with open_store(url) as elsewhere:  # as another process would
+        for n in range(50):
+            a, b = f"a-{n}", f"b-{n}"
+            await register(store, by, a)
+            await register(store, by, b)
+            outcomes = await asyncio.gather(
+                commands.merge(store, by, a, b),
+                commands.merge(elsewhere, by, b, a),
+                return_exceptions=True,
+            )
+            (refused,) = (outcome for outcome in outcomes if not isinstance(outcome, int))
+            # The one that is decided again finds itself merged, or its target.
+            assert isinstance(refused, (BadMergeTarget, MergedArtifact)), refused
+            found = [await artifact(store, slug) for slug in (a, b)]
+            assert sorted(one.status for one in found) == [Status.ACTIVE, Status.MERGED]
+            (merged,) = (one for one in found if one.status is Status.MERGED)
+            (target,) = (one for one in found if one.status is Status.ACTIVE)
+            assert (merged.into, target.absorbed) == (target.id, {merged.id})
+
+
+async def test_three_merges_at_once_in_a_circle_leave_one_that_all_lead_to(
+    store: Store, request_by: Request
+) -> None:
+    for n in range(20):
+        slugs = [f"{name}-{n}" for name in "abc"]
+        for slug in slugs:
+            await register(store, request_by, slug)
+        await asyncio.gather(
+            *(
+                commands.merge(store, request_by, slug, into)
+                for slug, into in zip(slugs, [*slugs[1:], slugs[0]], strict=True)
+            ),
+            return_exceptions=True,
+        )
+        found = {id_of(slug): await artifact(store, slug) for slug in slugs}
+        for one in found.values():
+            steps = 0
+            while one.into is not None:
+                one, steps = found[one.into], steps + 1
+                assert steps < 3, "they lead in a circle"
+            assert one.status is Status.ACTIVE
+
+
+async def test_an_artifact_is_not_merged_into_one_that_is_retired_at_the_same_moment(
+    store: Store, request_by: Request
+) -> None:
+    for n in range(20):
+        a, b = f"a-{n}", f"b-{n}"
+        await register(store, request_by, a)
+        await register(store, request_by, b)
+        await asyncio.gather(
+            commands.merge(store, request_by, a, b),
+            commands.retire(store, request_by, b, "gone"),
+            return_exceptions=True,
+        )
+        events = [
+            type(read.event).__name__
+            for read in await store.read(0)
+            if read.event.originator_id == id_of(b)
+        ]
+        assert events in (["Registered", "Retired"], ["Registered", "Absorbed", "Retired"])
+        assert ((await artifact(store, a)).status is Status.MERGED) == ("Absorbed" in events)
 
 
 async def test_what_asked_for_an_event_is_recorded_with_it(store: Store) -> None:
@@ -293,6 +364,8 @@ async def test_nothing_can_be_done_to_what_is_not_there(
         commands.merge(store, request_by, slug, "parser"),
         commands.merge(store, request_by, "parser", slug),
         commands.unmerge(store, request_by, slug),
+        commands.tell_apart(store, request_by, slug, "parser"),
+        commands.tell_apart(store, request_by, "parser", slug),
         commands.add_alias(store, request_by, slug, "alias"),
         commands.add_capability(store, request_by, slug, capability()),
         commands.retire_capability(store, request_by, slug, "k"),

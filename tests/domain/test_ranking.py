@@ -20,9 +20,18 @@ from hypothesis import assume, example, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from matchgraph.domain import matching
 from matchgraph.domain import signal as signals
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.calibration import FEWEST, LEAST_P99, MATCH_MEAN, MatchMean, Scale, Scales
+from matchgraph.domain.calibration import (
+    ENOUGH_VIEWS,
+    FEWEST,
+    LEAST_P99,
+    MATCH_MEAN,
+    MatchMean,
+    Scale,
+    Scales,
+)
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
@@ -55,6 +64,7 @@ from matchgraph.domain.ranking import (
     preferred,
     rank,
 )
+from matchgraph.domain.search import UTILITY
 from matchgraph.domain.signal import TOO_LARGE, Signal, SignalName
 from matchgraph.projections.announcement import MOST_RETURNS, QUIET, announce, begin
 from matchgraph.projections.rank_recompute import EPOCH, UNKNOWN_DAY, Columns, _combine, _parts
@@ -328,6 +338,34 @@ def constants_table() -> str:
     )
 
 
+def utility_table() -> str:
+    best_first = sorted(UTILITY.items(), key=lambda one: -one[1])
+    return table(
+        "| outcome | utility |",
+        [*((name, f"{utility:g}") for name, utility in best_first), ("none reported", 0)],
+    )
+
+
+def matching_table() -> str:
+    return table(
+        "| number | value |",
+        [
+            ("exponent of how far searchers look", matching.EXPONENT),
+            ("half-life, days", matching.HALF_LIFE),
+            ("least cap, views", matching.LEAST_CAP),
+            ("views that a searcher may speak of in full, of all artifacts", matching.FREE),
+            ("standard deviations tolerated of a cell", matching.TOLERATED),
+            ("variance of a single outcome", matching.NOISE),
+            ("times the variance expected that is tolerated of a searcher", matching.SUSPECT),
+            ("variance that a searcher is taken to have shown beside", matching.UNSUSPECTED),
+            ("views beside those of everybody else", matching.SHRUNK),
+            ("rounds", matching.ROUNDS),
+            ("exposure and utility that are forgotten", matching.FORGOTTEN),
+            ("views of an artifact that say something of its kind", ENOUGH_VIEWS),
+        ],
+    )
+
+
 def assumed_table() -> str:
     return table("| signal | p99 |", [(f"`{name}`", f"{p99:,}") for name, p99 in ASSUMED.items()])
 
@@ -400,6 +438,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "trust": trust_table,
     "priors": priors_table,
     "constants": constants_table,
+    "utility": utility_table,
+    "matching": matching_table,
     "assumed": assumed_table,
     "cases": cases_table,
     "steps": steps_table,

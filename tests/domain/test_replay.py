@@ -20,6 +20,7 @@ def test_any_history_replayed_gives_the_same_aggregates(world: World) -> None:
         replayed[stored.originator_id] = event.mutate(replayed.get(stored.originator_id))
     lived = {one.id: one for one in (*world.artifacts.values(), *world.aliases.values())}
     lived |= {one.id: one for one in (world.policy, world.calibration) if one is not None}
+    lived |= {one.id: one for one in (*world.searches, *world.discarded)}
     assert replayed.keys() == lived.keys()
     for id, one in lived.items():
         assert vars(replayed[id]) == vars(one)

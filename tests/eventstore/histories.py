@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from eventsourcing.persistence import StoredEvent
 from hypothesis import strategies as st
@@ -17,9 +17,19 @@ from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
 from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import Refusal
+from matchgraph.domain.need import Need, Where
 from matchgraph.domain.policy import DEFAULTS, KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.search import (
+    Discard,
+    Discarded,
+    DiscardedReport,
+    Intent,
+    Outcome,
+    Search,
+    Served,
+)
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.store import stored
@@ -113,6 +123,8 @@ class World:
     aliases: dict[str, Alias] = field(default_factory=dict)
     policy: Policy | None = None
     calibration: Calibration | None = None
+    searches: list[Search] = field(default_factory=list)
+    discarded: list[DiscardedReport] = field(default_factory=list)
     commands: list[list[StoredEvent]] = field(default_factory=list)
 
     def take(self, steps: Iterable[Step]) -> "World":
@@ -121,8 +133,9 @@ class World:
             touched: Sequence[Aggregate] = ()
             try:
                 touched = STEPS[name](self, *arguments)
-            except (Refusal, KeyError):
-                # A refusal is no event; a KeyError here is an artifact nobody registered yet.
+            except (Refusal, Discarded, LookupError):
+                # A refusal is no event; a LookupError here is an artifact nobody registered yet, or
+                # a search nobody made.
                 continue
             if events := stored_events(*touched):
                 self.commands.append(events)
@@ -159,6 +172,18 @@ def _unalias(world: World, slug: str) -> list[Alias]:
 
 def _merge(world: World, slug: str, into: str) -> list[Artifact]:
     world.artifacts[slug].merge(world.artifacts[into])
+    return [world.artifacts[slug], world.artifacts[into]]
+
+
+def _unmerge(world: World, slug: str) -> list[Artifact]:
+    merged = world.artifacts[slug]
+    target = next((one for one in world.artifacts.values() if one.id == merged.into), merged)
+    merged.unmerge(target)
+    return [merged, target]
+
+
+def _tell_apart(world: World, slug: str, other: str) -> list[Artifact]:
+    world.artifacts[slug].tell_apart(world.artifacts[other])
     return [world.artifacts[slug]]
 
 
@@ -170,6 +195,33 @@ def _adopt(world: World, *kinds: KindPolicy) -> list[Aggregate]:
 def _calibrate(world: World, scales: Scales) -> list[Aggregate]:
     world.calibration = Calibration.calibrate(world.calibration, scales)
     return [world.calibration]
+
+
+def _search(world: World, intent: Intent, searcher: str, served: Sequence[Served]) -> list[Search]:
+    made = Search.answer(
+        UUID(int=len(world.searches) + 1), Need(text=intent.label), intent, searcher, served
+    )
+    world.searches.append(made)
+    return [made]
+
+
+def _continue(world: World, number: int, served: Sequence[Served]) -> list[Search]:
+    world.searches[-number].continue_(served)
+    return [world.searches[-number]]
+
+
+def _report(world: World, number: int, slug: str, outcome: Outcome) -> list[Search]:
+    world.searches[-number].report(id_of(slug), outcome)
+    return [world.searches[-number]]
+
+
+def _discard(
+    world: World, reason: Discard, searcher: str, outcome: Outcome, search_id: UUID | None
+) -> list[DiscardedReport]:
+    id = uuid5(NAMESPACE_URL, str(len(world.commands)))
+    made = DiscardedReport.of(id, reason, searcher, outcome, "0123", search_id, None)
+    world.discarded.append(made)
+    return [made]
 
 
 def _on_artifact(method: str) -> Callable[..., list[Artifact]]:
@@ -184,7 +236,6 @@ ON_ARTIFACT = (
     "describe",
     "retire",
     "reinstate",
-    "unmerge",
     "add_capability",
     "revise_capability",
     "claim_capability",
@@ -198,8 +249,14 @@ STEPS: dict[str, Callable[..., Sequence[Aggregate]]] = {
     "alias": _alias,
     "unalias": _unalias,
     "merge": _merge,
+    "unmerge": _unmerge,
+    "tell_apart": _tell_apart,
     "adopt": _adopt,
     "calibrate": _calibrate,
+    "search": _search,
+    "continue": _continue,
+    "report": _report,
+    "discard": _discard,
     **{method: _on_artifact(method) for method in ON_ARTIFACT},
 }
 
@@ -303,6 +360,37 @@ _scales = st.builds(
     ).map(tuple),
     match_means=st.sampled_from([(), (MatchMean(kind=Kind.CLI, mean=Decimal("0.4")),)]),
 )
+INTENTS = tuple(
+    Intent(cluster=UUID(int=number), label=label)
+    for number, label in enumerate(["read tables", "Ünï\tcödé 文 '\"\\{}"], start=7)
+)
+_intent = st.sampled_from(INTENTS)
+_searcher = st.sampled_from(["ann", "bob", "cleo"])
+_outcome = st.sampled_from(Outcome)
+
+
+def served(
+    slugs: Sequence[str], capabilities: Sequence[str | None] = (None,), *, first: int = 1
+) -> tuple[Served, ...]:
+    """The artifacts as results, from that position on; capabilities go round."""
+    return tuple(
+        Served(
+            artifact_id=id_of(slug),
+            capability=capabilities[number % len(capabilities)],
+            position=first + number,
+            score=1_000_000 - number,
+        )
+        for number, slug in enumerate(slugs)
+    )
+
+
+def _results(first: int) -> st.SearchStrategy[tuple[Served, ...]]:
+    return st.builds(
+        served,
+        st.lists(st.sampled_from([*SLUGS, "d", "e"]), max_size=4, unique=True),
+        st.sampled_from([(None,), ("k",), ("k", "l"), ("l", None)]),
+        first=st.just(first),
+    )
 
 
 def _step(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
@@ -316,6 +404,7 @@ _steps: st.SearchStrategy[Step] = st.one_of(
     _step("reinstate", _slug),
     _step("merge", _slug, _slug),
     _step("unmerge", _slug),
+    _step("tell_apart", _slug, _slug),
     _step("alias", st.sampled_from(ALIASES), _slug),
     _step("unalias", st.sampled_from(ALIASES)),
     _step("add_capability", _slug, _capability),
@@ -328,6 +417,18 @@ _steps: st.SearchStrategy[Step] = st.one_of(
     _step("observe_signal", _slug, _signal),
     _step("adopt", _policy),
     _step("calibrate", _scales),
+    _step("search", _intent, _searcher, _results(1)),
+    _step("search", _intent, _searcher, _results(1)),
+    _step("continue", st.sampled_from([1, 2]), _results(5)),
+    _step("report", st.sampled_from([1, 1, 2, 3]), st.sampled_from([*SLUGS, "d"]), _outcome),
+    _step("report", st.sampled_from([1, 1, 2, 3]), st.sampled_from([*SLUGS, "d"]), _outcome),
+    _step(
+        "discard",
+        st.sampled_from(Discard),
+        _searcher,
+        _outcome,
+        st.none() | st.just(UUID(int=1)),
+    ),
 )
 _all_there: list[Step] = [
     ("register", (slug, Kind.MODEL, Facts(name=slug), Method.OBSERVED)) for slug in SLUGS[:2]
@@ -368,11 +469,26 @@ def rich(
         alias.remove()
         commands.append(stored_events(one, alias))
         alias.lead_to(other.id)
+        one.tell_apart(other)
         one.merge(other)
-        one.unmerge()
+        one.unmerge(other)
         one.retire("superseded")
         one.reinstate()
-        commands.append(stored_events(one, alias))
+        commands.append(stored_events(one, other, alias))
+        search = Search.answer(
+            uuid5(one.id, "search"),
+            Need(text="read tables", where=Where(free=True)),
+            INTENTS[0],
+            "ann",
+            served([one.slug], ["parse-tables"]),
+        )
+        search.continue_(served([other.slug], first=2))
+        search.report(one.id, Outcome.CLICKED)
+        search.report(one.id, Outcome.SUCCEEDED)
+        discarded = DiscardedReport.of(
+            uuid5(one.id, "discarded"), Discard.FORGED, "bob", Outcome.CHOSEN, "0123"
+        )
+        commands.append(stored_events(search, discarded))
     if not measured:
         return commands
     calibration = Calibration.calibrate(
@@ -400,6 +516,7 @@ __all__ = [
     "price",
     "provenance",
     "rich",
+    "served",
     "signal",
     "stored_events",
     "until",

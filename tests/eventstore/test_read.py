@@ -20,9 +20,18 @@ from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEv
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
 from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
+from matchgraph.domain.need import Ceiling, Need, Where
 from matchgraph.domain.policy import KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.search import (
+    Discard,
+    DiscardedReport,
+    Intent,
+    Outcome,
+    Search,
+    Served,
+)
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.appender import Appender
@@ -289,7 +298,11 @@ def test_every_event_the_domain_decides_decodes_to_itself(world: World) -> None:
 PARSER = UUID("cdc49e7f-6210-5aef-acb8-b2ac2e96f5a7")
 TWO = UUID("7a0752e7-3988-5d45-bbe9-054bae5a2abe")
 LATEST = UUID("5eb82a0a-a86e-5694-aa22-e7923ecea3ff")
+SEARCH = UUID("0197f3a0-52ce-7cc1-9d7b-0c6f3c1a8e55")
+DISCARDED = UUID("4f1c1c8e-7b1f-4f5e-9a55-1f2f7d9c0b11")
 SOURCE = "https://example.org"
+INTENT = Intent(cluster=UUID("9b2f2a76-5d0e-4b43-8f5e-0f4a6c1d2e3f"), label="read tables 文")
+SERVED = Served(artifact_id=PARSER, capability="parse-tables", position=1, score=812_345)
 
 
 def at(microsecond: int) -> datetime:
@@ -421,6 +434,9 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
     ),
     "artifact.merged.v1": (PARSER, Artifact.Merged, {"timestamp": at(557148), "into": TWO}),
     "artifact.unmerged.v1": (PARSER, Artifact.Unmerged, {"timestamp": at(557213)}),
+    "artifact.absorbed.v1": (PARSER, Artifact.Absorbed, {"timestamp": at(557148), "other": TWO}),
+    "artifact.parted.v1": (PARSER, Artifact.Parted, {"timestamp": at(557213), "other": TWO}),
+    "artifact.told_apart.v1": (PARSER, Artifact.ToldApart, {"timestamp": at(557250), "other": TWO}),
     "artifact.retired.v1": (
         PARSER,
         Artifact.Retired,
@@ -482,6 +498,68 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
                 ),
                 match_means=(MatchMean(kind=Kind.MODEL, mean=Decimal("0.22")),),
             ),
+        },
+    ),
+    "search.answered.v1": (
+        SEARCH,
+        Search.Answered,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "search",
+            "need": Need(
+                text="read tables 文, not by Acme",
+                like=("parser",),
+                where=Where(
+                    kinds=(Kind.CLI,),
+                    free=True,
+                    price_ceilings=(Ceiling(amount=Decimal("0.000001"), per=Unit.INPUT_TOKEN),),
+                    output_types=(DataType.TABLE,),
+                    not_vendors=("Acme",),
+                    released_since=date(2026, 1, 1),
+                ),
+            ),
+            "intent": INTENT,
+            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
+            "served": (
+                SERVED,
+                Served(artifact_id=TWO, position=2, score=0, explored=True),
+            ),
+        },
+    ),
+    "search.continued.v1": (
+        SEARCH,
+        Search.Continued,
+        {
+            "timestamp": at(557650),
+            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
+            "intent": INTENT,
+            "served": (Served(artifact_id=LATEST, capability="k", position=21, score=1_000),),
+        },
+    ),
+    "outcome.reported.v1": (
+        SEARCH,
+        Search.OutcomeReported,
+        {
+            "timestamp": at(557650),
+            "intent": INTENT,
+            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
+            "served": SERVED,
+            "outcome": Outcome.CHOSEN,
+            "before": Outcome.CLICKED,
+        },
+    ),
+    "outcome.discarded.v1": (
+        DISCARDED,
+        DiscardedReport.Recorded,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "discarded_report",
+            "reason": Discard.DUPLICATE,
+            "searcher": "60303ae22b998861bce3b28f33eec1be",
+            "outcome": Outcome.CLICKED,
+            "report": "2c26b46b68ffc68ff99b453c1d304134",
+            "search_id": SEARCH,
+            "artifact_id": PARSER,
         },
     ),
 }

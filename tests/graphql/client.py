@@ -13,6 +13,7 @@ from matchgraph.eventstore.store import Store
 from matchgraph.http.app import app
 
 JSON = {"content-type": "application/json"}
+SECRETS = ("what the tests sign with",)
 
 
 class Api:
@@ -63,7 +64,7 @@ class Api:
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, **options: Any) -> AsyncIterator[Api]:
     """The application, started and stopped as a server would."""
-    served = app(database_url, redis_url, **options)
+    served = app(database_url, redis_url, **{"secrets": SECRETS, **options})
     transport = httpx.ASGITransport(served, raise_app_exceptions=False)
     async with (
         served.router.lifespan_context(served),

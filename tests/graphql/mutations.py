@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from graphql import (
     GraphQLEnumType,
@@ -12,8 +13,13 @@ from graphql import (
     get_named_type,
 )
 
+from matchgraph.commands.outcome_token import sign
+from matchgraph.commands.search import answered
+from matchgraph.domain.need import Need
+from matchgraph.eventstore.store import Request
 from matchgraph.graphql.schema import build
-from tests.graphql.client import Api
+from tests.eventstore.histories import INTENTS, served
+from tests.graphql.client import SECRETS, Api
 
 SCHEMA = build()._schema
 assert SCHEMA.mutation_type is not None
@@ -54,6 +60,10 @@ POLICY: dict[str, Any] = {
     "freshness": "0.15",
     "halfLife": 90,
 }
+# A search that served the parser.
+SEARCH = UUID(int=0x5EA4C4)
+SERVED = served(["parser", "other"], ["parse-tables", None])
+TOKEN = sign(SECRETS, SEARCH, SERVED[0])
 # What each mutation can be called with, on a catalog in which there is a parser.
 CALLS: dict[str, dict[str, Any]] = {
     "registerArtifact": {**ARTIFACT, "slug": "new"},
@@ -64,6 +74,7 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "retireArtifact": {"slug": "parser", "reason": "superseded"},
     "reinstateArtifact": {"slug": "gone"},
+    "tellApart": {"slug": "parser", "from": "other"},
     "mergeArtifact": {"slug": "other", "into": "parser"},
     "unmergeArtifact": {"slug": "twin"},
     "addAlias": {"slug": "parser", "alias": "fresh"},
@@ -77,6 +88,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "importArtifacts": {"artifacts": [{**ARTIFACT, "slug": "imported"}]},
     "adoptPolicy": {"kinds": [POLICY]},
     "calibrateRanks": {},
+    "reportOutcome": {"token": TOKEN, "outcome": "CHOSEN"},
 }
 
 
@@ -163,4 +175,6 @@ async def furnish(api: Api) -> int:
     for mutation, said in calls:
         answer = await call(api, mutation, **said)
         assert answer["__typename"] == success(mutation), answer
-    return int(answer["position"])
+    by = Request(actor="anonymous", request_id="furnish")
+    need = Need(text="read tables")
+    return await answered(api.store, by, SEARCH, need, INTENTS[0], "ann", SERVED)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import Artifact, Facts, Kind, Status
 from matchgraph.domain.calibration import Calibration, Scale, Scales
+from matchgraph.domain.matching import NEVER_SERVED, Count
 from matchgraph.domain.policy import DEFAULTS, Policy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
@@ -42,6 +43,7 @@ from tests.eventstore.histories import (
     stored_events,
     worlds,
 )
+from tests.projections.matches import counted
 from tests.projections.tables import BY, projected
 
 ONLY = (RANK_BOARD,)
@@ -63,13 +65,17 @@ def numbers(row: asyncpg.Record) -> Numbers:
     )
 
 
-def evidence(made: Artifact) -> Evidence:
+def evidence(made: Artifact, matched: Count = NEVER_SERVED) -> Evidence:
     """What the artifact itself says is known of it. Positions don't matter to a rank."""
     days = [day for day in (made.facts.released, made.facts.last_release) if day]
     return Evidence(
         kind=made.kind,
         signals=[Observed(one, 0) for one in made.signals.values()],
         released=max(days, default=None),
+        exposure=matched.exposure,
+        utility=matched.utility,
+        searchers=matched.searchers,
+        discounted=matched.discounted,
     )
 
 
@@ -87,9 +93,11 @@ async def test_every_rank_is_what_the_formula_gives_for_the_evidence_at_that_mom
         policies = DEFAULTS if world.policy is None else world.policy.kinds
         scales = None if world.calibration is None else world.calibration.scales
         assert rows.keys() == {made.id for made in world.artifacts.values()}
+        matched = counted(world.events).in_force
         for made in world.artifacts.values():
             by = measure(made.kind, policies, scales)
-            assert numbers(rows[made.id]) == rank(evidence(made), by).numbers
+            known = evidence(made, matched.get(made.id, NEVER_SERVED))
+            assert numbers(rows[made.id]) == rank(known, by).numbers
 
 
 @settings(max_examples=25, deadline=None)

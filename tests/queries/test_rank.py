@@ -7,17 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil
+from uuid import uuid5
 
 import pytest
 from hypothesis import given, settings
 
 from matchgraph.commands.ranking import adopt_policy, calibrate
-from matchgraph.domain.artifact import Kind
+from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.calibration import Scales
 from matchgraph.domain.errors import StaleCalibration
+from matchgraph.domain.need import Need
 from matchgraph.domain.policy import DEFAULTS
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import PARTS
+from matchgraph.domain.search import Outcome, Search
 from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
@@ -25,7 +28,17 @@ from matchgraph.queries import rank
 from matchgraph.queries.snapshot import Snapshot
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
-from tests.eventstore.histories import World, artifact, day, signal, worlds
+from tests.eventstore.histories import (
+    INTENTS,
+    World,
+    artifact,
+    day,
+    provenance,
+    served,
+    signal,
+    stored_events,
+    worlds,
+)
 from tests.projections.tables import BY, projected
 
 
@@ -110,6 +123,48 @@ async def test_a_distribution_counts_each_artifact_on_offer_once_by_its_best_obs
         (None, SignalName.STARS, Decimal(nearest), 29),
         (Kind.MODEL, SignalName.STARS, Decimal(nearest), 29),
     ]
+
+
+async def looked_at(
+    url: str, store: Store, artifacts: list[Artifact], searchers: int, chosen: int
+) -> None:
+    """Each is shown first to so many searchers, of whom so many choose it."""
+    await store.append(artifacts, BY)
+    for made in artifacts:
+        for number in range(searchers):
+            one = Search.answer(
+                uuid5(made.id, str(number)),
+                Need(text="tables"),
+                INTENTS[0],
+                f"somebody-{number}",
+                served([made.slug]),
+            )
+            one.report(made.id, Outcome.CHOSEN if number < chosen else Outcome.DISMISSED)
+            await store.append_batch(stored_events(one), BY)
+    await project(url, store)
+
+
+async def test_the_mean_rate_of_a_kind_is_what_came_of_a_view_once_enough_were_looked_at(
+    url: str, store: Store, pool: Pool
+) -> None:
+    await looked_at(url, store, [artifact(f"a{number}") for number in range(19)], 8, 2)
+    async with viewed(pool) as snapshot:
+        assert (await rank.distributions(snapshot)).match_means == ()
+    tools = [
+        Artifact.register(f"cli-{number}", Kind.CLI, Facts(name="C"), provenance())
+        for number in range(21)
+    ]
+    # Those with seven views say nothing.
+    await looked_at(url, store, tools[:1], 7, 7)
+    await looked_at(url, store, tools[1:], 10, 5)
+    async with viewed(pool) as snapshot:
+        found = await rank.distributions(snapshot)
+    means = {one.kind: one.mean for one in found.match_means}
+    # Twenty command lines are enough, nineteen models are not: they go by all kinds together.
+    views, together = 19 * 8 + 20 * 10, (19 * 2 + 20 * 5) * Decimal("0.6")
+    assert means.keys() == set(Kind)
+    assert means.pop(Kind.CLI) == Decimal("0.3")
+    assert set(means.values()) == {round(together / views, 6)}
 
 
 async def test_a_calibration_is_taken_once_a_day_by_whoever_comes_first(store: Store) -> None:

@@ -33,6 +33,8 @@ LEAST_P99: Mapping[SignalName, float] = MappingProxyType(
 # The mean rate at which searchers were served, while no kind has evidence of its own.
 MATCH_MEAN = 0.22
 LEAST_MEAN = 0.01
+# Of how many examined views an artifact's rate says something of its kind.
+ENOUGH_VIEWS = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)

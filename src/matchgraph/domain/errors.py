@@ -116,6 +116,17 @@ class BadMergeTarget(Refusal):
 
 
 @dataclass(eq=False)
+class SameArtifact(Refusal):
+    """Nothing can be told apart from itself."""
+
+    slug: str
+
+    @property
+    def message(self) -> str:
+        return f"{self.slug!r} cannot be told apart from itself: name two artifacts."
+
+
+@dataclass(eq=False)
 class UnknownAlias(Refusal):
     """That slug is no alias, or none any more."""
 

@@ -114,7 +114,7 @@ class Evidence:
     """What is known of one artifact.
 
     Units: `exposure` in views that really looked, `utility` in successes, both as of the
-    calibration's day.
+    calibration's day; of so many searchers, of whom `discounted` do not count in full.
     """
 
     kind: Kind
@@ -122,6 +122,8 @@ class Evidence:
     released: date | None = None
     exposure: float = 0.0
     utility: float = 0.0
+    searchers: int = 0
+    discounted: int = 0
 
 
 class Summary(NamedTuple):
@@ -352,11 +354,14 @@ def of_matches(exposure: float, utility: float, mean: float) -> Value:
     prior = PRIORS[PartName.MATCH_GRAPH]
     if exposure == 0.0:
         return prior.mean, 1.0
-    # The rate that would be assumed without views: the one whose value is the prior's mean.
-    assumed = _sigmoid(_logit(mean) + STEEPNESS * _logit(prior.mean))
-    rate = (utility + prior.weight * assumed) / (exposure + prior.weight)
+    rate = (utility + prior.weight * assumed_rate(mean)) / (exposure + prior.weight)
     value = _sigmoid((_logit(rate) - _logit(mean)) / STEEPNESS)
     return value, prior.weight / (exposure + prior.weight)
+
+
+def assumed_rate(mean: float) -> float:
+    """The rate that is assumed without views: the one whose value is the prior's mean."""
+    return _sigmoid(_logit(mean) + STEEPNESS * _logit(PRIORS[PartName.MATCH_GRAPH].mean))
 
 
 def _logit(rate: float) -> float:
@@ -437,6 +442,9 @@ def _views(evidence: Evidence) -> tuple[Input, ...]:
     return (
         Input("exposure", repr(evidence.exposure), None, evidence.exposure),
         Input("utility", repr(evidence.utility), None, evidence.utility),
+        # How many they come from, of whom some count in part: nothing more is added by these.
+        Input("searchers", str(evidence.searchers), None, 0.0),
+        Input("discounted", str(evidence.discounted), None, 0.0),
     )
 
 

@@ -20,8 +20,16 @@ from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.domain.artifact import Alias, Artifact
 from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.policy import Policy
+from matchgraph.domain.search import DiscardedReport, Search
 
-AGGREGATES: tuple[type[Aggregate], ...] = (Artifact, Alias, Policy, Calibration)
+AGGREGATES: tuple[type[Aggregate], ...] = (
+    Artifact,
+    Alias,
+    Policy,
+    Calibration,
+    Search,
+    DiscardedReport,
+)
 HEADER = frozenset({"originator_id", "originator_version"})
 
 

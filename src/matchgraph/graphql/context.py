@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from strawberry.types.info import Info as StrawberryInfo
 
+from matchgraph.commands.search import Recent
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.loaders import Loaders
@@ -15,6 +16,7 @@ from matchgraph.projections.changes import Mark
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import Feeds
 from matchgraph.queries.position import reach
+from matchgraph.queries.searching import Searching
 from matchgraph.queries.snapshot import Snapshot
 
 
@@ -30,7 +32,12 @@ class Course:
 
 @dataclass
 class Context:
-    """Made anew for every operation. `course` is None where only one answer can be given."""
+    """Made anew for every operation. `course` is None where only one answer can be given.
+
+    `searcher` is who searches, as a pseudonym; `secrets`, newest first, sign outcome tokens, and
+    `recent` are the reports of outcomes that were discarded lately, and `searching` what searches
+    share, of all operations.
+    """
 
     store: Store
     pool: Pool
@@ -39,6 +46,10 @@ class Context:
     course: Course | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = "anonymous"
+    searcher: str = "anonymous"
+    secrets: tuple[str, ...] = ()
+    recent: Recent = field(default_factory=Recent)
+    searching: Searching = field(default_factory=Searching)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
 

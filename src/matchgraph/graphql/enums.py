@@ -9,6 +9,8 @@ from matchgraph.domain.comparison import Favour, RowName
 from matchgraph.domain.price import Pricing, Unit
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import PartName
+from matchgraph.domain.relevance import ReasonKind
+from matchgraph.domain.search import Discard, Outcome
 from matchgraph.domain.signal import SignalName
 from matchgraph.projections.changes import CatalogTopic
 from matchgraph.queries.artifact import Order
@@ -60,17 +62,46 @@ strawberry.enum(
 strawberry.enum(
     Taken, name="ImportOutcome", description="What became of one artifact of an import."
 )
+strawberry.enum(
+    Outcome,
+    name="OutcomeKind",
+    description=(
+        "What became of a result of a search: looked at, chosen, and how that went; or dismissed, "
+        "which is not the same as passed over."
+    ),
+)
+strawberry.enum(
+    Discard,
+    name="OutcomeDiscardReason",
+    description=(
+        "Why a report counts nowhere: the token is FORGED or EXPIRED (after 30 days), the outcome "
+        "is a DUPLICATE of what is known or no further, the searcher is OVER_CAP, or the search is "
+        "an UNKNOWN_SEARCH, answered while it could not be recorded."
+    ),
+)
+strawberry.enum(
+    ReasonKind,
+    name="SearchReasonKind",
+    description=(
+        "Why an artifact is among the results: its NAME was written, its WORDS or their MEANING "
+        "match, it has LIKENESS with an example, it meets a CONDITION, EVIDENCE of past searches "
+        "speaks for it, its RANK, or EXPLORATION, so that it is seen at all."
+    ),
+)
 strawberry.enum(CatalogTopic, description="What an event did to an artifact.")
 
 __all__ = [
     "CatalogTopic",
     "DataType",
+    "Discard",
     "Favour",
     "Kind",
     "Method",
     "Order",
+    "Outcome",
     "PartName",
     "Pricing",
+    "ReasonKind",
     "RowName",
     "SignalName",
     "Status",

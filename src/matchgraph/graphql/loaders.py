@@ -11,10 +11,11 @@ from matchgraph.domain.ranking import Rank
 from matchgraph.domain.signal import Signal
 from matchgraph.projections.changes import RankChange
 from matchgraph.projections.ranked import Ranked
-from matchgraph.queries import artifact, capability, price, rank, signal
+from matchgraph.queries import artifact, capability, match_graph, price, rank, signal
 from matchgraph.queries.artifact import Listing
 from matchgraph.queries.board import Boards, Standing
 from matchgraph.queries.capability import Offered
+from matchgraph.queries.match_graph import Match
 from matchgraph.queries.page import Page
 from matchgraph.queries.price import Observation
 from matchgraph.queries.snapshot import Snapshot
@@ -52,3 +53,7 @@ class Loaders:
         self.explained: DataLoader[UUID, Rank | None] = loader(rank.explained)
         self.rank_history: DataLoader[rank.Asked, Page[RankChange]] = loader(rank.history)
         self.standing: DataLoader[UUID, Standing] = loader(boards.standings)
+        self.times_matched: DataLoader[UUID, int] = loader(match_graph.times_matched)
+        self.match_edges: DataLoader[tuple[UUID, int, str | None], Page[Match]] = loader(
+            match_graph.edges_of
+        )

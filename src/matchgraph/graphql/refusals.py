@@ -64,6 +64,11 @@ class BadMergeTarget(Refusal):
     into: str = strawberry.field(description="The slug of what it was to be merged into.")
 
 
+@strawberry.type(description="Nothing can be told apart from itself.")
+class SameArtifact(Refusal):
+    slug: str = SLUG
+
+
 @strawberry.type(description="That slug is no alias, or none any more.")
 class UnknownAlias(Refusal):
     slug: str = SLUG
@@ -183,6 +188,7 @@ SHOWN: dict[type[errors.Refusal], type[Refusal]] = {
     errors.NotRetired: NotRetired,
     errors.NotMerged: NotMerged,
     errors.BadMergeTarget: BadMergeTarget,
+    errors.SameArtifact: SameArtifact,
     errors.UnknownAlias: UnknownAlias,
     errors.CapabilityExists: CapabilityExists,
     errors.UnknownCapability: UnknownCapability,

@@ -1,7 +1,8 @@
 """Read model `rank_board`: how each artifact ranks, by which evidence, and what moved it.
 
 Read by queries/rank.py, queries/board.py and the feed of rank changes. An event about an artifact
-moves that artifact alone; a calibration or a policy moves all, in `rank_recompute`.
+moves that artifact alone; a calibration or a policy moves all, in `rank_recompute`. What was served
+moves none until an outcome is reported or ranks are calibrated; see `rank_match`.
 
 Beside its tables it keeps the order of each kind in memory, to say at which place an artifact is
 without counting those before it. That copy belongs to one connection and knows how far it has come:
@@ -20,6 +21,7 @@ from sortedcontainers import SortedList
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import Scales
+from matchgraph.domain.matching import NEVER_SERVED, Count
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
 from matchgraph.domain.ranking import (
     ADOPTION,
@@ -43,11 +45,13 @@ from matchgraph.domain.ranking import (
     summarise,
     value_of,
 )
+from matchgraph.domain.search import Outcome
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections import rank_recompute
+from matchgraph.projections import rank_match, rank_recompute
 from matchgraph.projections.announcement import Announced, announce, begin, read, written
 from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+from matchgraph.projections.rank_match import Matches
 
 # So many artifacts are kept in memory; beyond that they are read again when they are touched.
 MOST_KEPT = 200_000
@@ -96,6 +100,31 @@ class Adopted(Heard, tag="policy.adopted", frozen=True):
     kinds: tuple[KindPolicy, ...]
 
 
+class Shown(Said, frozen=True):
+    artifact_id: str
+    position: int
+
+
+class Answered(Heard, tag="search.answered", frozen=True):
+    timestamp: datetime
+    searcher: str
+    served: tuple[Shown, ...]
+
+
+class Continued(Heard, tag="search.continued", frozen=True):
+    timestamp: datetime
+    searcher: str
+    served: tuple[Shown, ...]
+
+
+class OutcomeReported(Heard, tag="outcome.reported", frozen=True):
+    timestamp: datetime
+    searcher: str
+    served: Shown
+    outcome: Outcome
+    before: Outcome | None = None
+
+
 class Calibrated(Heard, tag="ranks.calibrated", frozen=True):
     timestamp: datetime
     scales: Scales
@@ -109,11 +138,11 @@ class _Row:
         "band",
         "chosen",
         "evidence_position",
-        "exposure",
         "id",
         "kind",
         "last_release",
         "listed",
+        "matched",
         "numbers",
         "place",
         "position",
@@ -121,7 +150,6 @@ class _Row:
         "signals",
         "slug",
         "summary",
-        "utility",
         "values",
     )
 
@@ -137,8 +165,7 @@ class _Row:
         self.summary = NOTHING
         # The value of each part, None where it has to be computed.
         self.values: list[Value | None] = [None] * len(PARTS)
-        self.exposure = 0.0
-        self.utility = 0.0
+        self.matched = NEVER_SERVED
         self.evidence_position = 0
         self.position = 0
         self.numbers: Numbers | None = None
@@ -156,6 +183,13 @@ class _Row:
         else:
             self.listed = said in LISTING
         self.evidence_position = position
+
+    def take_in(self, position: int, matched: Count) -> None:
+        """Takes in what searchers have made of it by then."""
+        if matched != self.matched:
+            self.matched = matched
+            self.values[MATCH_GRAPH] = None
+            self.evidence_position = position
 
     def _release(self, facts: Facts) -> None:
         """Takes in the days that the facts name."""
@@ -191,7 +225,14 @@ class _Row:
         values = [
             known
             if known is not None
-            else value_of(part, self.summary, self.newest_release, self.exposure, self.utility, by)
+            else value_of(
+                part,
+                self.summary,
+                self.newest_release,
+                self.matched.exposure,
+                self.matched.utility,
+                by,
+            )
             for part, known in zip(PARTS, self.values, strict=True)
         ]
         self.values = [*values]
@@ -212,9 +253,11 @@ class _Row:
             *self.summary.counts,
             self.summary.checked,
             self.summary.held,
-            self.exposure,
-            self.utility,
+            self.matched.exposure,
+            self.matched.utility,
             self.evidence_position,
+            self.matched.searchers,
+            self.matched.discounted,
         )
 
     def board(self) -> tuple[Any, ...]:
@@ -240,6 +283,7 @@ class _Row:
 LISTING = {Reinstated, Unmerged}
 NOTHING = summarise({})
 FRESHNESS = PARTS.index(PartName.FRESHNESS)
+MATCH_GRAPH = PARTS.index(PartName.MATCH_GRAPH)
 PART_OF = {
     **dict.fromkeys(ADOPTION, PARTS.index(PartName.ADOPTION)),
     **dict.fromkeys(CHECKLIST, PARTS.index(PartName.QUALITY)),
@@ -249,9 +293,9 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Observed])
 ROW = (
     "SELECT e.artifact_id, e.kind, e.slug, e.listed, e.released, e.last_release, e.evidence,"
-    " e.exposure, e.utility, e.position AS evidence_position, b.position, b.score, b.low, b.high,"
-    " b.coverage, b.standing, b.adoption, b.quality, b.ecosystem, b.match_graph, b.freshness,"
-    " b.place, b.band, b.announced"
+    " e.exposure, e.utility, e.searchers, e.discounted, e.position AS evidence_position,"
+    " b.position, b.score, b.low, b.high, b.coverage, b.standing, b.adoption, b.quality,"
+    " b.ecosystem, b.match_graph, b.freshness, b.place, b.band, b.announced"
     " FROM rank_evidence e JOIN rank_board b USING (artifact_id) WHERE e.artifact_id = ANY ($1)"
 )
 
@@ -264,7 +308,9 @@ def _row(record: Any) -> _Row:
         row.signals.setdefault(one.signal.name, {})[one.signal.source] = one
     row.chosen = preferred(one for sources in row.signals.values() for one in sources.values())
     row.summary = summarise(row.chosen)
-    row.exposure, row.utility = record["exposure"], record["utility"]
+    row.matched = Count(
+        record["exposure"], record["utility"], record["searchers"], record["discounted"]
+    )
     row.evidence_position = record["evidence_position"]
     row.position = record["position"]
     row.numbers = Numbers(
@@ -288,9 +334,11 @@ def read_evidence(written: bytes) -> list[Observed]:
     return _decoder.decode(written)
 
 
-def evidence_of(history: Iterable[tuple[int, Any]]) -> tuple[Evidence, bool]:
-    """What the events of one artifact, with their positions, make known of it, and whether it is
-    on offer after them."""
+def evidence_of(
+    history: Iterable[tuple[int, Any]], matched: Count = NEVER_SERVED
+) -> tuple[Evidence, bool]:
+    """What the events of one artifact, with their positions, make known of it beside what searchers
+    made of it, and whether it is on offer after them."""
     events = iter(history)
     position, registered = next(events)
     row = _Row(registered.id, registered.kind, registered.slug)
@@ -301,8 +349,10 @@ def evidence_of(history: Iterable[tuple[int, Any]]) -> tuple[Evidence, bool]:
         kind=row.kind,
         signals=[one for sources in row.signals.values() for one in sources.values()],
         released=row.newest_release,
-        exposure=row.exposure,
-        utility=row.utility,
+        exposure=matched.exposure,
+        utility=matched.utility,
+        searchers=matched.searchers,
+        discounted=matched.discounted,
     )
     return evidence, row.listed
 
@@ -414,18 +464,28 @@ async def _each(db: Connection, board: _Board, events: Any) -> None:
     """Moves artifacts one event at a time."""
     if not events:
         return
-    touched = {event.id for _, event in events}
+    touched = {id for _, event in events if (id := _moved_by(event)) is not None}
     await board.take(db, touched)
     orders = await board.places(db)
+    matches = Matches(None if board.scales is None else board.scales.day)
+    await matches.load(db, (key for _, event in events for key in _keys(event)))
     history: list[tuple[Any, ...]] = []
     for position, event in events:
-        if type(event) is Registered:
+        if type(event) in SEARCHES:
+            _match(matches, event)
+            if type(event) is not OutcomeReported or event.served.artifact_id not in board.rows:
+                continue
+            row = board.rows[event.served.artifact_id]
+            was_listed = row.listed
+            row.take_in(position, matches.take_in(position, str(row.id), row.matched))
+        elif type(event) is Registered:
             row = board.rows[event.id] = _Row(event.id, event.kind, event.slug)
             was_listed = False
+            row.take(position, event)
         else:
             row = board.rows[event.id]
             was_listed = row.listed
-        row.take(position, event)
+            row.take(position, event)
         by = board.measured(row.kind)
         was, now = row.numbers, row.rank(by)
         if now == was and row.listed == was_listed:
@@ -465,10 +525,42 @@ async def _each(db: Connection, board: _Board, events: Any) -> None:
                 mask,
             )
         )
-    rows = [board.rows[id] for id in touched]
+    rows = [board.rows[id] for id in touched if id in board.rows]
+    await matches.write(db)
     await insert(db, "rank_evidence", (row.evidence() for row in rows), then=EVIDENCE)
     await insert(db, "rank_board", (row.board() for row in rows), then=BOARD)
     await insert(db, "rank_history", history)
+
+
+SEARCHES = {Answered, Continued, OutcomeReported}
+
+
+def _moved_by(event: Any) -> str | None:
+    """The artifact that the event can move."""
+    if type(event) is OutcomeReported:
+        return str(event.served.artifact_id)
+    return None if type(event) in SEARCHES else str(event.id)
+
+
+def _keys(event: Any) -> list[rank_match.Key]:
+    """The cells that the event is about."""
+    if type(event) not in SEARCHES:
+        return []
+    shown = (event.served,) if type(event) is OutcomeReported else event.served
+    return [(event.searcher, one.artifact_id) for one in shown]
+
+
+def _match(matches: Matches, event: Any) -> None:
+    """Counts what was served, or what became of it."""
+    on = event.timestamp.date()
+    if type(event) is OutcomeReported:
+        key = event.searcher, event.served.artifact_id
+        cell = matches.cell(key, on)
+        matches.put(key, cell.reported(event.outcome, event.before, on))
+    else:
+        for one in event.served:
+            key = event.searcher, one.artifact_id
+            matches.put(key, matches.cell(key, on).served(one.position, on))
 
 
 EPOCH = date(1970, 1, 1).toordinal()
@@ -488,6 +580,7 @@ async def _all(db: Connection, board: _Board, position: int, event: Adopted | Ca
     else:
         board.scales = event.scales
         await rank_recompute.remember(db, position, event.timestamp, event.scales)
+        await rank_match.calibrate(db, position, event.scales)
     board.measures.clear()
     await rank_recompute.recompute(
         db,
@@ -516,6 +609,8 @@ EVIDENCE = _replacing(
     "exposure",
     "utility",
     "position",
+    "searchers",
+    "discounted",
 )
 BOARD = _replacing(
     "position",
@@ -536,7 +631,14 @@ BOARD = _replacing(
 
 RANK_BOARD = Projection(
     name="rank_board",
-    tables=("rank_policy", "rank_calibration", "rank_evidence", "rank_board", "rank_history"),
+    tables=(
+        "rank_policy",
+        "rank_calibration",
+        "rank_evidence",
+        "rank_board",
+        "rank_history",
+        *rank_match.TABLES,
+    ),
     hears=(
         Registered,
         Described,
@@ -545,6 +647,9 @@ RANK_BOARD = Projection(
         Merged,
         Unmerged,
         SignalObserved,
+        Answered,
+        Continued,
+        OutcomeReported,
         Adopted,
         Calibrated,
     ),

@@ -4,16 +4,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.calibration import Scale, Scales
+from matchgraph.domain.calibration import ENOUGH_VIEWS, FEWEST, MatchMean, Scale, Scales
 from matchgraph.domain.policy import KindPolicy
 from matchgraph.domain.ranking import COUNTS, TRUST, Evidence, Rank, measure, rank
 from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.connection import Fetches
 from matchgraph.projections.changes import RANK_COLUMNS, RankChange, rank_change
 from matchgraph.projections.rank_board import RANK_BOARD, evidence_of, read_evidence
+from matchgraph.projections.rank_match import matched
 from matchgraph.projections.rank_recompute import in_force
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked, ranked_of
 from matchgraph.queries import page as pages
@@ -50,7 +52,7 @@ async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]
     """The rank of each artifact with its parts and their inputs, in the order asked."""
     rows = await snapshot.fetch(
         "SELECT artifact_id, kind, greatest(released, last_release) AS released, evidence,"
-        " exposure, utility FROM rank_evidence WHERE artifact_id = ANY ($1)",
+        " exposure, utility, searchers, discounted FROM rank_evidence WHERE artifact_id = ANY ($1)",
         list(ids),
     )
     policies, scales = await in_force(snapshot)
@@ -62,6 +64,8 @@ async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]
                 released=row["released"],
                 exposure=row["exposure"],
                 utility=row["utility"],
+                searchers=row["searchers"],
+                discounted=row["discounted"],
             ),
             measure(kind, policies, scales),
         )
@@ -71,7 +75,11 @@ async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]
 
 
 async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:
-    """The artifact's rank as of that position, from the history alone. Raises: Unavailable."""
+    """The artifact's rank as of that position. Raises: Unavailable.
+
+    Source: the artifact's own history; and with the position since when each holds, policies,
+    calibrations and what searchers had made of it, for which all of history would have to be read.
+    """
     rows = await snapshot.fetch(
         "SELECT position, state FROM event WHERE originator_id = $1 AND position <= $2"
         " ORDER BY originator_version",
@@ -91,7 +99,8 @@ async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:
     if rows:
         events = RANK_BOARD.decoded(b"[" + b",".join(row["state"] for row in rows) + b"]")
         evidence, listed = evidence_of(
-            (row["position"], event) for row, event in zip(rows, events, strict=True)
+            ((row["position"], event) for row, event in zip(rows, events, strict=True)),
+            await matched(snapshot, artifact_id, position),
         )
         found = rank(evidence, measure(evidence.kind, policies, scales))
     return RankAt(position, found, listed, since[0]["policy"], since[0]["calibration"])
@@ -170,7 +179,7 @@ async def calibration(snapshot: Snapshot) -> InForce | None:
 
 async def distributions(snapshot: Snapshot) -> Scales:
     """The 99th percentile of each count, of each kind and of all kinds, among what is on offer
-    now; the day is today's. Raises: Unavailable."""
+    now, and how well each kind serves searchers; the day is today's. Raises: Unavailable."""
     trust = "array_position($2::text[], s.method)"
     rows = await snapshot.fetch(
         "WITH counted AS ("
@@ -198,4 +207,31 @@ async def distributions(snapshot: Snapshot) -> Scales:
             )
             for row in rows
         ),
+        match_means=await _match_means(snapshot),
     )
+
+
+async def _match_means(snapshot: Snapshot) -> tuple[MatchMean, ...]:
+    """What came of an examined view, for each kind: its own mean where enough artifacts of it were
+    looked at, else that of all kinds together, else none at all."""
+    rows = await snapshot.fetch(
+        "SELECT e.kind, sum(t.utility) / sum(t.exposure) AS mean, count(*) AS artifacts"
+        " FROM rank_match_total t JOIN rank_evidence e USING (artifact_id)"
+        " WHERE e.listed AND t.exposure >= $1 GROUP BY GROUPING SETS ((e.kind), ())"
+        " HAVING count(*) >= $2",
+        ENOUGH_VIEWS,
+        FEWEST,
+    )
+    means = {row["kind"]: row["mean"] for row in rows}
+    if None not in means:
+        return ()
+    # A rate beyond one comes of what was chosen far down the list.
+    return tuple(
+        MatchMean(
+            kind=kind, mean=Decimal(min(means.get(kind.value, means[None]), 1.0)).quantize(MICRO)
+        )
+        for kind in sorted(Kind)
+    )
+
+
+MICRO = Decimal("0.000001")
