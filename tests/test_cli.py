@@ -437,3 +437,47 @@ def test_a_port_in_use_is_no_success(folder: Path) -> None:
     assert code != 0
     assert "address already in use" in "".join(served.said)
     assert served.left() == []
+
+
+# Likely duplicates
+
+
+TWINS = """
+matchgraph: 1
+observed: 2026-01-01
+artifacts:
+  - {slug: parser-one, kind: cli, name: Parser One, source: "https://example.org"}
+  - {slug: parserone, kind: cli, name: ParserOne, source: "https://example.org"}
+  - {slug: parser-two, kind: cli, name: Parser Two, source: "https://example.org"}
+"""
+
+
+def test_duplicates_are_listed_merged_and_parted_again(tmp_path: Path) -> None:
+    (tmp_path / "twins.yaml").write_text(TWINS)
+    assert run(tmp_path, "import", "manifest", "twins.yaml").returncode == 0
+    listed = run(tmp_path, "duplicates")
+    assert listed.returncode == 0, listed
+    assert "parserone" in listed.stdout
+    assert "1 pairs of at least 0.8" in listed.stdout
+
+    def pairs() -> list[tuple[str, str]]:
+        found = run(tmp_path, "duplicates", "--json")
+        assert found.returncode == 0, found
+        lines = [json.loads(line) for line in found.stdout.splitlines()]
+        assert all(line["confidence"] >= 0.8 and line["reasons"] for line in lines)
+        return [(line["left"], line["right"]) for line in lines]
+
+    assert pairs() == [("parser-one", "parserone")]
+    assert run(tmp_path, "merge", "parserone", "parser-one").returncode == 0
+    assert pairs() == []
+    refused = run(tmp_path, "merge", "parser-one", "parserone")
+    assert refused.returncode == 1
+    assert "'parser-one' cannot be merged into 'parserone'" in refused.stderr
+    assert run(tmp_path, "unmerge", "parserone").returncode == 0
+    assert pairs() == [("parser-one", "parserone")]
+    again = run(tmp_path, "unmerge", "parserone")
+    assert (again.returncode, "nothing to undo" in again.stderr) == (1, True)
+    assert run(tmp_path, "tell-apart", "parserone", "parser-one").returncode == 0
+    assert pairs() == []
+    assert run(tmp_path, "merge", "nothing", "parser-one").returncode == 1
+    assert run(tmp_path, "duplicates", "--min-confidence", "2").returncode == 2

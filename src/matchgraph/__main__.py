@@ -8,13 +8,15 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import redis
 import rich
 import typer
@@ -23,9 +25,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
+from matchgraph.commands.artifact import merge as merge_artifact
+from matchgraph.commands.artifact import tell_apart as tell_artifacts_apart
+from matchgraph.commands.artifact import unmerge as unmerge_artifact
 from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
@@ -44,7 +50,9 @@ from matchgraph.projections.rank_cache import CacheAway, forget
 from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
+from matchgraph.queries.duplicates import LIKELY, LikelyDuplicate, all_likely
 from matchgraph.queries.position import reach
+from matchgraph.queries.snapshot import viewing
 from matchgraph.servers import FolderInUse, Servers, ServersError, running, running_beside
 
 log = logging.getLogger("matchgraph")
@@ -73,6 +81,10 @@ def serve(
     """Everything set up and GraphQL on http://localhost:8000/graphql."""
     settings = _settings()
     with _servers(settings, alone=True) as servers:
+        try:
+            secrets = environment.signing(settings)
+        except environment.BadSetting as reason:
+            _fail(str(reason), code=2)
         _run(_prepare(servers, catalogs))
         app = http_app(
             servers.database_url,
@@ -80,6 +92,8 @@ def serve(
             project=projector,
             calibrate=projector,
             development=settings.development,
+            secrets=secrets,
+            model=settings.embedding,
         )
 
         def told() -> None:
@@ -132,12 +146,15 @@ def _catalog_file() -> Path:
 @program.command()
 def project() -> None:
     """Keep the read models up to date; of several, one works and the others stand by."""
-    with _servers(_settings()) as servers:
+    settings = _settings()
+    with _servers(settings) as servers:
 
         async def run() -> None:
             async with (
                 open_store(servers.database_url) as store,
-                projecting(servers.database_url, store, servers.redis_url),
+                projecting(
+                    servers.database_url, store, servers.redis_url, model=settings.embedding
+                ),
                 _pool(servers) as pool,
                 calibrating(store, pool),
             ):
@@ -212,6 +229,99 @@ def calibrate() -> None:
         except Refusal as reason:
             _fail(str(reason))
     rich.print(f"Ranks are calibrated at position {position}.")
+
+
+@program.command()
+def duplicates(
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Only pairs at least this likely.")
+    ] = LIKELY,
+    as_json: Annotated[bool, typer.Option("--json", help="One pair a line, as JSON.")] = False,
+) -> None:
+    """Pairs of artifacts that may be one, the likeliest first, and why."""
+
+    async def find(servers: Servers) -> list[LikelyDuplicate]:
+        await migrations.apply(servers.database_url)
+        async with (
+            open_store(servers.database_url) as store,
+            projecting(servers.database_url, store),
+            _pool(servers) as pool,
+        ):
+            await reach(pool, store.listener, await store.head(), patience=3600)
+            async with viewing(pool) as snapshot:
+                return await all_likely(snapshot, min_confidence)
+
+    with _servers(_settings()) as servers:
+        found = _run(find(servers))
+    if as_json:
+        for pair in found:
+            sys.stdout.write(msgspec.json.encode(_as_data(pair)).decode() + "\n")
+        return
+    table = Table("confidence", "merge", "into", "reasons")
+    for pair in found:
+        table.add_row(
+            f"{pair.likeness.confidence:.2f}",
+            pair.right.slug,
+            pair.left.slug,
+            ", ".join(
+                f"{reason.sign.replace('_', ' ')} ({reason.points:+g})"
+                for reason in pair.likeness.reasons
+            ),
+        )
+    if found:
+        rich.print(table)
+    rich.print(f"{len(found)} pairs of at least {min_confidence:g}")
+
+
+def _as_data(pair: LikelyDuplicate) -> dict[str, Any]:
+    return {
+        "left": pair.left.slug,
+        "right": pair.right.slug,
+        "confidence": pair.likeness.confidence,
+        "reasons": [asdict(reason) for reason in pair.likeness.reasons],
+    }
+
+
+@program.command()
+def merge(
+    slug: Annotated[str, typer.Argument(help="The duplicate.")],
+    into: Annotated[str, typer.Argument(help="The artifact that stays.")],
+) -> None:
+    """Make an artifact lead to another one, of which it is a duplicate; `unmerge` undoes it."""
+    position = _change(lambda store, request: merge_artifact(store, request, slug, into))
+    rich.print(f"{slug} leads to {into} since position {position}.")
+
+
+@program.command()
+def unmerge(slug: Annotated[str, typer.Argument(help="The artifact that was merged.")]) -> None:
+    """Make a merged artifact stand alone again, as it was."""
+    position = _change(lambda store, request: unmerge_artifact(store, request, slug))
+    rich.print(f"{slug} stands alone since position {position}.")
+
+
+@program.command("tell-apart")
+def tell_apart(
+    slug: Annotated[str, typer.Argument(help="One artifact.")],
+    other: Annotated[str, typer.Argument(help="The other one.")],
+) -> None:
+    """Say that two artifacts are not the same; they are no likely duplicates any more."""
+    position = _change(lambda store, request: tell_artifacts_apart(store, request, slug, other))
+    rich.print(f"{slug} and {other} are told apart since position {position}.")
+
+
+def _change(command: Callable[[Store, Request], Awaitable[int]]) -> int:
+    """Runs one command as a curator; a refusal ends the program with its message."""
+
+    async def run(servers: Servers) -> int:
+        await migrations.apply(servers.database_url)
+        async with open_store(servers.database_url) as store:
+            return await command(store, Request(actor="curator", request_id=uuid4().hex))
+
+    with _servers(_settings()) as servers:
+        try:
+            return _run(run(servers))
+        except Refusal as reason:
+            _fail(reason.message)
 
 
 @program.command()

@@ -22,6 +22,7 @@ from matchgraph.domain.errors import (
     PriceSentinel,
     Refusal,
     RetiredArtifact,
+    SameArtifact,
     StaleObservation,
     UnknownCapability,
     UnknownPrice,
@@ -220,11 +221,78 @@ def test_a_merged_artifact_leads_to_another_and_back() -> None:
     twin, parser = given(artifact("twin")), given(artifact("parser"))
     twin.merge(parser)
     assert happened(twin) == [fact(Artifact.Merged, into=parser.id)]
+    assert happened(parser) == [fact(Artifact.Absorbed, other=twin.id)]
     assert (given(twin).status, twin.into) == (Status.MERGED, parser.id)
-    twin.unmerge()
+    assert (given(parser).status, parser.absorbed) == (Status.ACTIVE, {twin.id})
+    twin.unmerge(parser)
     assert happened(twin) == [fact(Artifact.Unmerged)]
-    assert (twin.status, twin.into) == (Status.ACTIVE, None)
+    assert happened(parser) == [fact(Artifact.Parted, other=twin.id)]
+    assert (twin.status, twin.into, parser.absorbed) == (Status.ACTIVE, None, set())
+
+
+def test_a_merge_of_which_the_target_recorded_nothing_is_undone_all_the_same() -> None:
+    twin, parser = artifact("twin"), artifact("parser")
+    twin.merge(given(artifact("parser")))
+    given(twin).unmerge(given(parser))
+    assert happened(twin) == [fact(Artifact.Unmerged)]
     assert happened(parser) == []
+
+
+def test_what_took_others_in_can_be_merged_on() -> None:
+    one, two, three = artifact("one"), artifact("two"), artifact("three")
+    one.merge(two)
+    two.merge(three)
+    assert (one.into, two.into, three.status) == (two.id, three.id, Status.ACTIVE)
+    with pytest.raises(BadMergeTarget):
+        given(three).merge(one)
+    given(two)
+    one.unmerge(two)
+    assert (one.status, two.status) == (Status.ACTIVE, Status.MERGED)
+    assert happened(two) == [fact(Artifact.Parted, other=one.id)]
+
+
+def test_an_artifact_is_unmerged_from_the_one_that_it_leads_to() -> None:
+    twin, parser = artifact("twin"), artifact("parser")
+    twin.merge(parser)
+    with pytest.raises(NotMerged):
+        given(twin).unmerge(artifact("other"))
+    assert happened(twin) == []
+
+
+# Told apart
+
+
+def test_two_are_told_apart_once_from_either_side() -> None:
+    one, other = given(artifact("one")), given(artifact("other"))
+    one.tell_apart(other)
+    assert happened(one) == [fact(Artifact.ToldApart, other=other.id)]
+    given(one).tell_apart(other)
+    other.tell_apart(one)
+    assert happened(one) == happened(other) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "refusal"),
+    [
+        (lambda: artifact("parser"), SameArtifact),
+        (retired, RetiredArtifact),
+        (merged, MergedArtifact),
+    ],
+)
+def test_only_two_active_artifacts_are_told_apart(
+    other: Callable[[], Artifact], refusal: type[Refusal]
+) -> None:
+    parser = given(artifact("parser"))
+    with pytest.raises(refusal):
+        parser.tell_apart(other())
+    assert happened(parser) == []
+
+
+def test_who_told_two_apart_may_merge_them_later() -> None:
+    one, other = artifact("one"), artifact("other")
+    one.tell_apart(other)
+    one.merge(other)
+    assert one.into == other.id
 
 
 @pytest.mark.parametrize("into", [lambda: artifact("parser"), retired, merged])
@@ -241,7 +309,7 @@ def test_nothing_is_merged_into_itself_or_into_what_is_not_active(
 def test_only_a_merged_artifact_is_unmerged(state: Callable[[], Artifact]) -> None:
     one = given(state())
     with pytest.raises(NotMerged):
-        one.unmerge()
+        one.unmerge(artifact("other"))
     assert happened(one) == []
 
 
@@ -249,6 +317,7 @@ CHANGES: dict[str, Callable[[Artifact], None]] = {
     "describe": lambda one: one.describe(Facts(name="n"), provenance()),
     "retire": lambda one: one.retire("again"),
     "merge": lambda one: one.merge(artifact("other")),
+    "tell_apart": lambda one: one.tell_apart(artifact("other")),
     "add_capability": lambda one: one.add_capability(capability()),
     "revise_capability": lambda one: one.revise_capability(capability()),
     "claim_capability": lambda one: one.claim_capability(capability()),

@@ -93,6 +93,10 @@ REFUSED: list[tuple[str, str, Said]] = [
     ("mergeArtifact", "BadMergeTarget", but("mergeArtifact", into="gone")),
     ("mergeArtifact", "BadMergeTarget", but("mergeArtifact", into="twin")),
     ("mergeArtifact", "BadMergeTarget", {"slug": "parser", "into": "tables"}),
+    ("tellApart", "SameArtifact", but("tellApart", **{"from": "tables"})),
+    ("tellApart", "UnknownArtifact", but("tellApart", **{"from": "nothing"})),
+    ("tellApart", "RetiredArtifact", but("tellApart", **{"from": "gone"})),
+    ("tellApart", "MergedArtifact", but("tellApart", **{"from": "twin"})),
     ("addAlias", "BadSlug", but("addAlias", alias="No Slug")),
     ("removeAlias", "UnknownAlias", {"alias": "nothing"}),
     ("removeAlias", "UnknownAlias", {"alias": "parser"}),
@@ -185,6 +189,8 @@ def test_each_refusal_of_a_mutation_can_be_provoked_and_is_in_its_union(mutation
     provoked = {refusal for name, refusal, _ in REFUSED if name == mutation}
     if mutation == "calibrateRanks":
         provoked.add("StaleCalibration")  # in test_rank.py
+    if mutation == "reportOutcome":
+        provoked.add("OutcomeDiscarded")  # in test_outcome.py: that it was sent is recorded
     assert members(mutation) == provoked | {success(mutation)}
 
 
@@ -195,6 +201,7 @@ COMMANDS = {
     "reinstateArtifact": commands.reinstate,
     "mergeArtifact": commands.merge,
     "unmergeArtifact": commands.unmerge,
+    "tellApart": commands.tell_apart,
     "addAlias": commands.add_alias,
     "removeAlias": commands.remove_alias,
     "addCapability": commands.add_capability,

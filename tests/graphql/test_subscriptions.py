@@ -127,7 +127,7 @@ async def test_the_catalog_is_told_event_by_event_with_what_a_mirror_needs(live:
         await live.store.append([alias], BY)
         alias.lead_to(other.id)
         one.merge(other)
-        one.unmerge()
+        one.unmerge(other)
         one.retire("superseded")
         one.reinstate()
         await live.store.append([alias, one], BY)

@@ -94,7 +94,7 @@ async def test_status_follows_retiring_merging_and_their_undoing(
     assert await listed() == ("active", None, 4)
     one.merge(two)
     assert await listed() == ("merged", two.id, 5)
-    one.unmerge()
+    one.unmerge(two)
     assert await listed() == ("active", None, 6)
 
 

@@ -15,7 +15,7 @@ from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
 from matchgraph.domain.capability import Capability
-from matchgraph.domain.errors import MergedArtifact, RetiredArtifact, SlugTaken
+from matchgraph.domain.errors import MergedArtifact, NotMerged, RetiredArtifact, SlugTaken
 from matchgraph.domain.price import Price, PriceLine
 from matchgraph.domain.provenance import Provenance
 from matchgraph.domain.signal import Signal
@@ -65,16 +65,37 @@ async def merge(store: Store, request: Request, slug: str, into: str) -> int:
     """Raises: UnknownArtifact, RetiredArtifact, MergedArtifact, BadMergeTarget."""
 
     async def decide() -> Sequence[Aggregate]:
-        artifact = await the_artifact(store, slug)
-        artifact.merge(await the_artifact(store, into))
-        return [artifact]
+        artifact, target = await the_artifact(store, slug), await the_artifact(store, into)
+        artifact.merge(target)
+        return [artifact, target]
 
     return await change(store, request, "merge", (slug, into), decide)
 
 
 async def unmerge(store: Store, request: Request, slug: str) -> int:
     """Raises: UnknownArtifact, NotMerged."""
-    return await _ask(store, request, "unmerge", slug, (), Artifact.unmerge)
+
+    async def decide() -> Sequence[Aggregate]:
+        artifact = await the_artifact(store, slug)
+        if artifact.into is None:
+            raise NotMerged(artifact.slug)
+        target = await store.load(artifact.into)
+        assert isinstance(target, Artifact), "a merge leads to an artifact"
+        artifact.unmerge(target)
+        return [artifact, target]
+
+    return await change(store, request, "unmerge", (slug,), decide)
+
+
+async def tell_apart(store: Store, request: Request, slug: str, other: str) -> int:
+    """Raises: UnknownArtifact, RetiredArtifact, MergedArtifact, SameArtifact."""
+
+    async def decide() -> Sequence[Aggregate]:
+        one, another = await the_artifact(store, slug), await the_artifact(store, other)
+        one.tell_apart(another)
+        return [one]
+
+    return await change(store, request, "tell_apart", (slug, other), decide)
 
 
 async def add_alias(store: Store, request: Request, slug: str, alias: str) -> int:

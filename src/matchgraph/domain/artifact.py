@@ -21,6 +21,7 @@ from matchgraph.domain.errors import (
     NotMerged,
     NotRetired,
     RetiredArtifact,
+    SameArtifact,
     StaleObservation,
     UnknownAlias,
     UnknownCapability,
@@ -153,6 +154,18 @@ class Artifact(Aggregate):
     class Unmerged(AggregateEvent):
         TOPIC = "artifact.unmerged"
 
+    class Absorbed(AggregateEvent):
+        TOPIC = "artifact.absorbed"
+        other: UUID
+
+    class Parted(AggregateEvent):
+        TOPIC = "artifact.parted"
+        other: UUID
+
+    class ToldApart(AggregateEvent):
+        TOPIC = "artifact.told_apart"
+        other: UUID
+
     class CapabilityAdded(AggregateEvent):
         TOPIC = "capability.added"
         capability: Capability
@@ -202,6 +215,8 @@ class Artifact(Aggregate):
         self.facts = Facts()
         self.status = Status.ACTIVE
         self.into: UUID | None = None
+        self.absorbed: set[UUID] = set()
+        self.told_apart: set[UUID] = set()
         self.capabilities: dict[str, Capability] = {}
         self.retired_capabilities: dict[str, Capability] = {}
         self.prices: dict[PriceLine, Price] = {}
@@ -256,26 +271,61 @@ class Artifact(Aggregate):
     def merge(self, into: "Artifact") -> None:
         """Makes it lead to another artifact; both keep their histories.
 
+        The other one records that it took this one in. So a merge changes both, and of two merges
+        at once that have an artifact in common, the second is decided again: none of them can lead
+        in a circle, or to what was retired meanwhile.
+
         Raises: RetiredArtifact, MergedArtifact, BadMergeTarget.
         """
         self._must_be_active()
         if into.id == self.id or into.status is not Status.ACTIVE:
             raise BadMergeTarget(self.slug, into.slug)
         self._merged(into.id)
+        into._absorbed(self.id)
 
     @event(Merged)
     def _merged(self, into: UUID) -> None:
         self.status, self.into = Status.MERGED, into
 
-    def unmerge(self) -> None:
-        """Makes it stand alone again, as it was. Raises: NotMerged."""
-        if self.status is not Status.MERGED:
+    @event(Absorbed)
+    def _absorbed(self, other: UUID) -> None:
+        self.absorbed.add(other)
+
+    def unmerge(self, target: "Artifact") -> None:
+        """Makes it stand alone again, as it was; `target` is the artifact that it leads to.
+
+        Raises: NotMerged.
+        """
+        if self.status is not Status.MERGED or self.into != target.id:
             raise NotMerged(self.slug)
         self._unmerged()
+        # In older histories, a target did not record what it took in.
+        if self.id in target.absorbed:
+            target._parted(self.id)
 
     @event(Unmerged)
     def _unmerged(self) -> None:
         self.status, self.into = Status.ACTIVE, None
+
+    @event(Parted)
+    def _parted(self, other: UUID) -> None:
+        self.absorbed.discard(other)
+
+    def tell_apart(self, other: "Artifact") -> None:
+        """Says that the two are not the same, however alike they look; a merge still is possible.
+
+        Raises: RetiredArtifact, MergedArtifact, SameArtifact.
+        """
+        if other.id == self.id:
+            raise SameArtifact(self.slug)
+        self._must_be_active()
+        other._must_be_active()
+        if other.id not in self.told_apart and self.id not in other.told_apart:
+            self._told_apart(other.id)
+
+    @event(ToldApart)
+    def _told_apart(self, other: UUID) -> None:
+        self.told_apart.add(other)
 
     # What it can do
 
