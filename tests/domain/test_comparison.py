@@ -8,8 +8,18 @@ import pytest
 
 from matchgraph.domain.artifact import Facts, Kind
 from matchgraph.domain.capability import DataType
-from matchgraph.domain.comparison import Contender, Favour, Row, RowName, describe, rows
+from matchgraph.domain.comparison import (
+    Contender,
+    Favour,
+    Row,
+    RowName,
+    Score,
+    describe,
+    per_unit,
+    rows,
+)
 from matchgraph.domain.price import Price, Unit
+from matchgraph.domain.ranking import MILLION
 from tests.domain.test_pricing import FREE, FREEMIUM, OPEN, UNKNOWN
 from tests.eventstore.histories import price
 
@@ -22,8 +32,14 @@ A, B, N, U, X = (
 )
 
 
-def one(*prices: Price, kind: Kind = Kind.MODEL, can: int = 1, **facts: Any) -> Contender:
-    return Contender(kind=kind, facts=Facts(**facts), prices=prices, capability_count=can)
+def points(score: float, coverage: float = 0.8) -> Score:
+    whole, half = round(score * MILLION), 5 * MILLION
+    return Score(whole, whole - half, whole + half, round(coverage * MILLION), half)
+
+
+def one(*prices: Price, kind: Kind = Kind.MODEL, can: int = 1, **said: Any) -> Contender:
+    beside = {name: said.pop(name) for name in ("rank", "matched", "updated") if name in said}
+    return Contender(kind=kind, facts=Facts(**said), prices=prices, capability_count=can, **beside)
 
 
 def row(name: RowName, contenders: Sequence[Contender]) -> Row:
@@ -69,6 +85,44 @@ FACTS: list[tuple[RowName, list[dict[str, Any]], list[str | None], tuple[Favour,
     (RowName.CAPABILITY_COUNT, [{"can": 3}, {"can": 1}], ["3", "1"], A),
     (RowName.CAPABILITY_COUNT, [{"can": 3}, {"can": 0}], ["3", None], U),
     (RowName.KIND, [{"kind": Kind.MODEL}, {"kind": Kind.CLI}], ["model", "cli"], N),
+    (RowName.TIMES_MATCHED, [{"matched": 1_200}, {"matched": 0}], ["1,200", "0"], A),
+    (RowName.TIMES_MATCHED, [{"matched": 0}, {"matched": 0}], ["0", "0"], N),
+    (RowName.TIMES_MATCHED, [{"matched": 0}, {}], ["0", None], U),
+    (
+        RowName.FRESHNESS,
+        [
+            {"released": date(2026, 1, 1)},
+            {"released": date(2025, 1, 1), "last_release": date(2026, 1, 2)},
+        ],
+        ["2026-01-01", "2026-01-02"],
+        B,
+    ),
+    (RowName.FRESHNESS, [{"released": date(2026, 1, 1)}, {}], ["2026-01-01", None], U),
+    (
+        RowName.UPDATED,
+        [{"updated": date(2026, 1, 1)}, {"updated": date(2026, 1, 2)}],
+        ["2026-01-01", "2026-01-02"],
+        N,
+    ),
+    (
+        RowName.RANK,
+        [{"rank": points(71.25)}, {"rank": points(40)}],
+        ["71.3 (66.3 to 76.3)", "40.0 (35.0 to 45.0)"],
+        A,
+    ),
+    (
+        RowName.RANK,
+        [{"rank": points(51)}, {"rank": points(50)}],
+        ["51.0 (46.0 to 56.0)", "50.0 (45.0 to 55.0)"],
+        N,
+    ),
+    (
+        RowName.RANK,
+        [{"rank": points(90)}, {"rank": points(20, coverage=0.05)}],
+        ["90.0 (85.0 to 95.0)", "20.0 (15.0 to 25.0)"],
+        U,
+    ),
+    (RowName.RANK, [{"rank": points(90)}, {}], ["90.0 (85.0 to 95.0)", None], U),
 ]
 
 
@@ -174,3 +228,108 @@ def test_token_limits_of_artifacts_with_other_outputs_do_not_compare() -> None:
 
 def test_a_price_for_a_person_names_its_tier() -> None:
     assert "(batch)" in describe(price("2.00", tier="batch"))
+
+
+OUT = Unit.OUTPUT_TOKEN
+LIKE_FOR_LIKE: list[tuple[str, list[Price], list[Price], list[str | None], tuple[Any, Any]]] = [
+    (
+        "the cheapest provider of each, for tokens in and out together",
+        [
+            price("0.000002"),
+            price("0.000002", per=OUT),
+            # Cheaper to put in, but dearer in all.
+            price("0.000001", provider="b"),
+            price("0.000009", per=OUT, provider="b"),
+        ],
+        [price("0.000002", provider="c"), price("0.000003", per=OUT, provider="c")],
+        [
+            "USD 2 per 1M input tokens and USD 2 per 1M output tokens from acme, seen 2026-01-01",
+            "USD 2 per 1M input tokens and USD 3 per 1M output tokens from c, seen 2026-01-01",
+        ],
+        A,
+    ),
+    (
+        "cheaper one way and dearer the other way is neither",
+        [price("0.000001"), price("0.000003", per=OUT)],
+        [price("0.000002"), price("0.000002", per=OUT)],
+        [
+            "USD 1 per 1M input tokens and USD 3 per 1M output tokens from acme, seen 2026-01-01",
+            "USD 2 per 1M input tokens and USD 2 per 1M output tokens from acme, seen 2026-01-01",
+        ],
+        N,
+    ),
+    (
+        "the unit that both have",
+        [price("0.01", per=Unit.IMAGE), price("20", per=Unit.MONTH)],
+        [price("10", per=Unit.MONTH), price("0.000001")],
+        [
+            "USD 20 per month from acme, seen 2026-01-01",
+            "USD 10 per month from acme, seen 2026-01-01",
+        ],
+        B,
+    ),
+    (
+        "the same tier",
+        [price("1", per=Unit.IMAGE), price("9", per=Unit.IMAGE, tier="pro")],
+        [price("8", per=Unit.IMAGE, tier="pro")],
+        [
+            "USD 9 per image from acme (pro), seen 2026-01-01",
+            "USD 8 per image from acme (pro), seen 2026-01-01",
+        ],
+        B,
+    ),
+    (
+        "zero beside an amount is no price",
+        [price("0", per=Unit.IMAGE, provider="b"), price("2", per=Unit.IMAGE)],
+        [price("1", per=Unit.IMAGE)],
+        [
+            "USD 2 per image from acme, seen 2026-01-01",
+            "USD 1 per image from acme, seen 2026-01-01",
+        ],
+        B,
+    ),
+    (
+        "another unit",
+        [price("1", per=Unit.IMAGE)],
+        [price("1", per=Unit.MONTH)],
+        [
+            "USD 1 per image from acme, seen 2026-01-01",
+            "USD 1 per month from acme, seen 2026-01-01",
+        ],
+        X,
+    ),
+    (
+        "another currency",
+        [price("1", per=Unit.IMAGE)],
+        [price("1", per=Unit.IMAGE, currency="EUR")],
+        [
+            "USD 1 per image from acme, seen 2026-01-01",
+            "EUR 1 per image from acme, seen 2026-01-01",
+        ],
+        X,
+    ),
+    (
+        "nobody said of one",
+        [price("1", per=Unit.IMAGE)],
+        [UNKNOWN],
+        ["USD 1 per image from acme, seen 2026-01-01", None],
+        U,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "values", "favoured"),
+    [case[1:] for case in LIKE_FOR_LIKE],
+    ids=[case[0] for case in LIKE_FOR_LIKE],
+)
+def test_the_row_of_prices_like_for_like(
+    left: list[Price], right: list[Price], values: list[str | None], favoured: tuple[Any, Any]
+) -> None:
+    found = row(RowName.PRICE_PER_UNIT, [one(*left), one(*right)])
+    assert found == Row(RowName.PRICE_PER_UNIT, tuple(values), *favoured)
+
+
+def test_nothing_is_alike_where_nobody_asks_an_amount() -> None:
+    assert per_unit([(FREE,), (UNKNOWN,)]) is None
+    assert per_unit([(), ()]) is None
