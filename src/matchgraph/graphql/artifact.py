@@ -33,11 +33,13 @@ from matchgraph.queries import artifact as queries
 from matchgraph.queries.artifact import Filter, Listing
 from matchgraph.queries.board import Placed
 from matchgraph.queries.capability import Offered
+from matchgraph.queries.match_graph import Match as MatchValue
 from matchgraph.queries.page import MOST, Page
 from matchgraph.queries.price import Observation
 from matchgraph.queries.rank import Asked
 
 if TYPE_CHECKING:
+    from matchgraph.graphql.search import Alternative, NeedConditions
     from matchgraph.graphql.subscription import RankChange
 
 First = Annotated[int, strawberry.argument(description=f"How many at most, 1 to {MOST}.")]
@@ -244,6 +246,70 @@ class Signal:
         )
 
 
+@strawberry.type(
+    description=(
+        "An intent that an artifact was served for, with the capability that matched, and the "
+        "evidence of how searchers fared."
+    )
+)
+class Match:
+    intent: str = strawberry.field(
+        description="What was looked for, in the words of the first search of its kind."
+    )
+    capability_key: str | None = strawberry.field(
+        description="The key of the capability that matched; null: the artifact as a whole did."
+    )
+    shown: Count = strawberry.field(description="How often it was served so.")
+    clicked: Count = strawberry.field(description="How many of these were clicked, and no more.")
+    chosen: Count = strawberry.field(description="How many were chosen, and no more is known.")
+    succeeded: Count = strawberry.field(description="How many were chosen and did what was needed.")
+    failed: Count = strawberry.field(description="How many were chosen and did not.")
+    dismissed: Count = strawberry.field(description="How many were dismissed.")
+    searchers: Count = strawberry.field(
+        description="How many different searchers reported any of that."
+    )
+    exposure: float = strawberry.field(
+        description=(
+            "How many examined views the evidence is worth, as of `day`: less the further down it "
+            "stood, one at most for each searcher, and halved every 30 days."
+        )
+    )
+    utility: float = strawberry.field(
+        description="How many of these views served the searcher, by what they reported."
+    )
+    day: date = strawberry.field(description="The day of the newest evidence.")
+    position: Position = strawberry.field(description="The newest event of it.")
+    artifact_id: strawberry.Private[UUID]
+
+    @strawberry.field(description="The capability, if the artifact has it still.")
+    async def capability(self, info: Info) -> Capability | None:
+        if self.capability_key is None:
+            return None
+        key = (self.artifact_id, self.capability_key)
+        found = await info.context.loaders.capability.load(key)
+        return None if found is None else Capability.of(found)
+
+    @classmethod
+    def of(cls, value: MatchValue) -> "Match":
+        """The value as the schema has it."""
+        return cls(
+            intent=value.intent,
+            capability_key=value.capability,
+            shown=Count(value.shown),
+            clicked=Count(value.clicked),
+            chosen=Count(value.chosen),
+            succeeded=Count(value.succeeded),
+            failed=Count(value.failed),
+            dismissed=Count(value.dismissed),
+            searchers=Count(value.searchers),
+            exposure=value.exposure,
+            utility=value.utility,
+            day=value.day,
+            position=Position(value.position),
+            artifact_id=value.artifact_id,
+        )
+
+
 @strawberry.type(description="One thing in the catalog.")
 class Artifact(relay.Node):
     id: relay.NodeID[UUID]
@@ -344,6 +410,38 @@ class Artifact(relay.Node):
     ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
         asked = Asked(self.artifact_id, first, after)
         return shown_changes(await info.context.loaders.rank_history.load(asked), after)
+
+    @strawberry.field(description="How often a search served it.")
+    async def times_matched(self, info: Info) -> Count:
+        return Count(await info.context.loaders.times_matched.load(self.artifact_id))
+
+    @strawberry.field(
+        description="What it was served for, by which capability, and what came of it; most first."
+    )
+    async def match_edges(
+        self, info: Info, first: First = 20, after: After = None
+    ) -> Connection[Match]:
+        page = await info.context.loaders.match_edges.load((self.artifact_id, first, after))
+        return Connection(edges=edges(page, Match.of), page_info=page_info(page, after))
+
+    @strawberry.field(
+        description=(
+            "Others that serve the same intents, best first, as `search` finds them for `like`; "
+            "with conditions on what has to be different. Nothing of it is recorded."
+        )
+    )
+    async def alternatives(
+        self,
+        info: Info,
+        first: First = 10,
+        different: Annotated[
+            Annotated["NeedConditions", strawberry.lazy("matchgraph.graphql.search")] | None,
+            strawberry.argument(description="What they must be like."),
+        ] = None,
+    ) -> list[Annotated["Alternative", strawberry.lazy("matchgraph.graphql.search")]]:
+        from matchgraph.graphql.search import alternatives_to
+
+        return await alternatives_to(info, self.slug, self.artifact_id, first, different)
 
     @classmethod
     def of(cls, listing: Listing, placed: Placed | None = None) -> "Artifact":

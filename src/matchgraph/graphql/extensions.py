@@ -26,6 +26,7 @@ from strawberry.types import StreamExecutionResult
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
+from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
 from matchgraph.queries.position import Behind, InFuture
 
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 CODES: dict[type[BaseException], str] = {
     BadCursor: "BAD_USER_INPUT",
     BadPageSize: "BAD_USER_INPUT",
+    Contradiction: "CONTRADICTORY_NEED",
+    EmptyNeed: "EMPTY_NEED",
+    UnknownExample: "UNKNOWN_ARTIFACT",
     KeyReused: "IDEMPOTENCY_KEY_REUSED",
     Conflict: "CONFLICT",
     InFuture: "POSITION_IN_FUTURE",

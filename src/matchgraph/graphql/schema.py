@@ -17,9 +17,12 @@ from matchgraph.graphql.changes import ArtifactMutation
 from matchgraph.graphql.comparison import ComparisonQuery
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.extensions import ErrorCodes, OneView, ReadYourWrites, at_least
+from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
+from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
 from matchgraph.graphql.scalars import SCALARS, BadInput, Position, text
+from matchgraph.graphql.search import SearchQuery
 from matchgraph.graphql.subscription import Subscription
 from matchgraph.queries.position import positions
 
@@ -38,7 +41,7 @@ class Positions:
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ArtifactQuery, ComparisonQuery, RankQuery):
+class Query(ArtifactQuery, ComparisonQuery, IdentityQuery, RankQuery, SearchQuery):
     @strawberry.field(description="Whatever has that global id; null: nothing.")
     async def node(
         self,
@@ -60,7 +63,7 @@ class Query(ArtifactQuery, ComparisonQuery, RankQuery):
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(ArtifactMutation, RankMutation):
+class Mutation(ArtifactMutation, IdentityMutation, OutcomeMutation, RankMutation):
     pass
 
 

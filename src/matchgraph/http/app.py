@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from json import JSONDecodeError
 from re import fullmatch
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
@@ -21,8 +22,11 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 
+from matchgraph.commands.outcome_token import pseudonym
+from matchgraph.commands.search import Recent
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.store import open_store
+from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
@@ -32,10 +36,12 @@ from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
+from matchgraph.queries.searching import Searching
 
 log = logging.getLogger(__name__)
 
 MOST_BODY = 1_000_000
+MOST_SEARCHER = 200
 # A read model that is this far behind is worth waking somebody for.
 LATE = 60.0
 
@@ -71,7 +77,19 @@ class Api(LiveView):
             feeds=state.feeds,
             course=Course() if request.scope["type"] == "websocket" else None,
             request_id=request_id,
+            searcher=pseudonym(state.secrets, _searcher(request)),
+            secrets=state.secrets,
+            recent=state.recent,
+            searching=state.searching,
         )
+
+
+def _searcher(request: Any) -> str:
+    """Who searches: what the frontend calls them, else the address that asks."""
+    said = request.headers.get("x-searcher", "")
+    if said:
+        return f"named:{said[:MOST_SEARCHER]}"
+    return f"at:{request.client.host if request.client else ''}"
 
 
 def app(
@@ -81,9 +99,12 @@ def app(
     project: bool = True,
     calibrate: bool = False,
     development: bool = True,
+    secrets: Sequence[str] = (),
+    model: str | None = None,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
-    `calibrate` it calibrates ranks once a day."""
+    `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
+    for as long as it runs; without the name of an embedding `model`, search goes by words alone."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -94,6 +115,13 @@ def app(
             app.state.redis = open_client(redis_url)
             stack.push_async_callback(app.state.redis.aclose)
             app.state.boards = Boards(app.state.redis)
+            app.state.secrets = tuple(secrets) or (token_urlsafe(32),)
+            app.state.recent = Recent()
+            app.state.searching = Searching()
+            if model is not None:
+                # Takes a moment, in which searches go by words alone.
+                loading = asyncio.create_task(app.state.searching.load(model), name="model")
+                stack.push_async_callback(stop, loading)
             app.state.feeds = await stack.enter_async_context(
                 open_feeds(app.state.pool, store.listener, redis_url)
             )
@@ -101,7 +129,9 @@ def app(
             app.state.sharing = Sharing(api.schema, app.state.feeds, partial(_context, app))
             stack.push_async_callback(app.state.sharing.close)
             if project:
-                await stack.enter_async_context(projecting(database_url, store, redis_url))
+                await stack.enter_async_context(
+                    projecting(database_url, store, redis_url, model=model)
+                )
             if calibrate:
                 await stack.enter_async_context(calibrating(store, app.state.pool))
             yield
@@ -134,6 +164,7 @@ def _context(app: Starlette, asked: Asked) -> Context:
         pool=state.pool,
         boards=state.boards,
         feeds=state.feeds,
+        searching=state.searching,
         actor=asked.actor,
     )
 

@@ -1,0 +1,557 @@
+"""Something different: which artifacts serve a need, best first.
+
+Words by BM25 over postings, meaning by vectors, conditions as predicates: PostgreSQL finds the
+candidates and says how well each matches; `domain/relevance.py` makes an order of that.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import log
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import numpy as np
+from numpy.typing import NDArray
+
+from matchgraph.domain.ranking import POINTS
+from matchgraph.domain.relevance import Candidate, Document, Scored, by_rank, scored
+from matchgraph.projections.words import ASKING, stem, terms
+from matchgraph.queries.conditions import Arguments, Condition
+from matchgraph.queries.snapshot import Snapshot
+
+# So many candidates each side puts forward; no search has more results than both together.
+BY_WORDS = 100
+BY_MEANING = 80
+# So many postings are read to find candidates, those of the rarest terms first, and of a term those
+# where it weighs most. What the others weigh is looked up for the candidates alone, so a search
+# costs the same however common its words are.
+MOST_POSTINGS = 4_000
+# So many of the best by words are looked at for whether they meet the conditions.
+MOST_LOOKED_AT = 1_000
+# So few artifacts that meet the conditions are compared one by one, and none is missed.
+FEW = 1_000
+# Up to so many vectors each is compared with the need; of more, an index finds the nearest.
+MOST_COMPARED = 5_000
+# The artifacts that the nearest texts are of are enough; so many texts, and so many uses of them.
+NEAREST_TEXTS = 300
+NEAREST_USES = 600
+# How many texts the index finds: fewer where it has to look further than these, because conditions
+# turn texts down, and not without end. Where too little comes of that, all texts are compared.
+BREADTH = 200
+BREADTH_WITHIN = 50
+FURTHEST = 3_000
+ENOUGH = 30
+# A text that very many share is looked at for so many of them.
+MOST_SHARING = 20
+# "Like X, but …": how much X says of what is meant, and how much the rest of the need does.
+LIKE_SHARE = 0.6
+# Terms that tell X from others; further ones would only make the search slow.
+MOST_LIKE_TERMS = 24
+LIKE_WORDS = 0.5
+# Of a need without words or example: so many of the best ranked that meet its conditions.
+MOST_LISTED = 200
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A need as it is searched for: `terms` weigh 1 or less, `like` and `unlike` are the artifacts
+    that the need's slugs lead to, `named` those that its text is a name of."""
+
+    terms: Mapping[str, float] = field(default_factory=dict)
+    vector: Vector | None = None
+    like: tuple[UUID, ...] = ()
+    unlike: tuple[UUID, ...] = ()
+    named: tuple[UUID, ...] = ()
+    kinds: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    learned: Mapping[UUID, float] = field(default_factory=dict)
+
+    @property
+    def has_aim(self) -> bool:
+        """Whether anything but conditions is asked for."""
+        return bool(self.terms or self.vector is not None or self.like)
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether whoever meets the conditions serves the need, as far as the asker can tell. A
+        kind alone, or what is only excluded, is met by too many for that."""
+        return any(
+            condition.name != "kinds" and not condition.name.startswith(("not_", "must_not_"))
+            for condition in self.conditions
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found, best first; `unknown` holds the terms that are nowhere in the catalog."""
+
+    results: tuple[Scored, ...]
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What each term counts by its rarity, the rarest first, and how many postings of it are read.
+
+    `mass` is what the need's own terms count together, those that are nowhere in the catalog
+    (`unknown`) as the rarest. `vectors` is about how many of those there are in all.
+    """
+
+    terms: list[int] = field(default_factory=list)
+    counts: list[float] = field(default_factory=list)
+    read: list[int] = field(default_factory=list)
+    postings: int = 0
+    mass: float = 0.0
+    unknown: tuple[str, ...] = ()
+    vectors: float = 0.0
+
+
+def terms_of(text: str) -> dict[str, float]:
+    """The terms of a need's text, each once; words that only ask count when there are no others."""
+    found = dict.fromkeys(terms(text), 1.0)
+    telling = {term: weight for term, weight in found.items() if term not in _ASKING}
+    return telling or found
+
+
+_ASKING = frozenset(map(stem, ASKING))
+
+
+async def find(snapshot: Snapshot, asked: Asked, model: str | None) -> Answer:
+    """The artifacts that serve the need. `model` names the vectors that its own is compared with.
+
+    Raises: Unavailable.
+    """
+    if not asked.has_aim:
+        return Answer(results=await _best_ranked(snapshot, asked))
+    vector = asked.vector
+    likeness: dict[str, float] = {}
+    if asked.like:
+        vector, likeness = await _like(snapshot, asked, model)
+    weights = await _weights(snapshot, asked.terms, likeness)
+    against = await _meaning_of(snapshot, asked.unlike, model)
+    rows = await _candidates(snapshot, asked, weights, vector, against, model)
+    results = scored(_of_rows(rows, asked), weights.mass, all_fit=asked.is_narrow)
+    return Answer(results=tuple(results), unknown=weights.unknown)
+
+
+async def _best_ranked(snapshot: Snapshot, asked: Asked) -> tuple[Scored, ...]:
+    arguments = Arguments()
+    rows = await snapshot.fetch(
+        "SELECT l.id, b.score FROM search_artifact s"
+        " JOIN artifact_listing l ON l.id = s.artifact_id"
+        " LEFT JOIN rank_board b ON b.artifact_id = s.artifact_id"
+        f" WHERE {arguments.all_of(asked.conditions)} AND l.id <> ALL"
+        f" ({arguments.add(list(asked.unlike))})"
+        f" ORDER BY b.standing DESC NULLS LAST, l.id LIMIT {MOST_LISTED}",
+        *arguments,
+    )
+    return tuple(by_rank(row["id"], (row["score"] or 0) / POINTS) for row in rows)
+
+
+_VECTORS = "SELECT reltuples FROM pg_class WHERE oid = 'text_vector'::regclass"
+# For the transaction: how the index of vectors is searched, and plans that fit every need alike, so
+# that they are made once.
+_SETTINGS = "SELECT " + " || ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "hnsw.ef_search": BREADTH,
+        "hnsw.iterative_scan": "relaxed_order",
+        "hnsw.max_scan_tuples": FURTHEST,
+        "max_parallel_workers_per_gather": 0,
+        # How many meet the conditions is known by their values alone.
+        "plan_cache_mode": "force_custom_plan",
+    }.items()
+)
+
+
+async def _weights(
+    snapshot: Snapshot, own: Mapping[str, float], likeness: Mapping[str, float]
+) -> Weights:
+    """What the need's own terms count, and those of its examples."""
+    wanted = {**likeness, **own}
+    rows = await snapshot.fetch(
+        f"SELECT term, stem, documents, ({_VECTORS}) AS vectors, ({_SETTINGS}) AS settings"
+        " FROM search_term WHERE stem = ANY ($1) AND documents > 0 ORDER BY documents, term",
+        ["", *wanted],
+    )
+    if not rows:
+        return Weights(unknown=tuple(own))
+    documents = rows[-1]["documents"]
+    found = [row for row in rows if row["stem"]]
+    counts = {
+        row["stem"]: wanted[row["stem"]] * _rarity(row["documents"], documents) for row in found
+    }
+    left, read = MOST_POSTINGS, []
+    for row in found:
+        read.append(min(row["documents"], left))
+        left -= read[-1]
+    unknown = tuple(stem for stem in own if stem not in counts)
+    return Weights(
+        terms=[row["term"] for row in found],
+        counts=list(counts.values()),
+        read=read,
+        postings=sum(row["documents"] for row in found),
+        mass=sum(counts.get(stem, 0.0) for stem in own) + len(unknown) * _rarity(0, documents),
+        unknown=unknown,
+        vectors=rows[0]["vectors"],
+    )
+
+
+def _rarity(count: int, documents: int) -> float:
+    """BM25's idf."""
+    return log(1 + (documents - count + 0.5) / (count + 0.5))
+
+
+async def _like(
+    snapshot: Snapshot, asked: Asked, model: str | None
+) -> tuple[Vector | None, dict[str, float]]:
+    """What the examples mean, with the need's own words leaning it, and the terms that tell them
+    from others."""
+    rows = await snapshot.fetch(
+        "SELECT v.vector::text FROM search_artifact s JOIN search_text t USING (artifact)"
+        " JOIN text_vector v ON v.hash = t.hash AND v.model = $2"
+        " WHERE s.artifact_id = ANY ($1) AND t.part = 0",
+        list(asked.like),
+        model,
+    )
+    vector = asked.vector
+    if rows:
+        vectors = np.stack([parsed(row["vector"]) for row in rows])
+        weights = np.ones(len(rows))
+        if vector is not None:
+            # Of what X can do, most counts what the rest of the need speaks of.
+            weights = 0.2 + np.maximum(0.0, vectors @ vector)
+        example = _unit(weights @ vectors)
+        vector = (
+            example if vector is None else _unit(LIKE_SHARE * example + (1 - LIKE_SHARE) * vector)
+        )
+    rows = await snapshot.fetch(
+        "SELECT t.stem, max(p.weight) AS weight,"
+        " max(p.weight) / sqrt(t.documents) AS telling FROM search_artifact s"
+        " JOIN search_posting p USING (artifact) JOIN search_term t USING (term)"
+        " WHERE s.artifact_id = ANY ($1) AND t.documents > 1 AND t.stem NOT LIKE '!%'"
+        " GROUP BY t.stem, t.documents"
+        " ORDER BY telling DESC, t.stem LIMIT $2",
+        list(asked.like),
+        MOST_LIKE_TERMS,
+    )
+    most = max((row["weight"] for row in rows), default=1.0)
+    share = LIKE_WORDS if asked.terms else 1.0
+    return vector, {row["stem"]: share * row["weight"] / most for row in rows}
+
+
+async def _meaning_of(snapshot: Snapshot, ids: Sequence[UUID], model: str | None) -> Vector | None:
+    """What the artifacts mean as a whole, as one vector."""
+    if not ids or model is None:
+        return None
+    rows = await snapshot.fetch(
+        "SELECT v.vector::text FROM search_artifact s JOIN search_text t USING (artifact)"
+        " JOIN text_vector v ON v.hash = t.hash AND v.model = $2"
+        " WHERE s.artifact_id = ANY ($1) AND t.part = 0",
+        list(ids),
+        model,
+    )
+    return _unit(np.mean([parsed(row["vector"]) for row in rows], axis=0)) if rows else None
+
+
+def parsed(text: str) -> Vector:
+    """The vector that PostgreSQL wrote."""
+    return np.fromstring(text[1:-1], dtype=np.float32, sep=",")
+
+
+def written(vector: Vector) -> str:
+    """The vector as PostgreSQL reads it."""
+    return "[" + ",".join(f"{x:.6g}" for x in vector.tolist()) + "]"
+
+
+def _unit(vector: NDArray[np.floating]) -> Vector:
+    norm = float(np.linalg.norm(vector))
+    return (vector / norm if norm else vector).astype(np.float32)
+
+
+async def _candidates(
+    snapshot: Snapshot,
+    asked: Asked,
+    weights: Weights,
+    vector: Vector | None,
+    against: Vector | None,
+    model: str | None,
+) -> Sequence[asyncpg.Record]:
+    """One row for each candidate, with an array entry for each of its documents."""
+    made = partial(_Statement, asked, weights, vector, against, model)
+    if asked.conditions:
+        few = await _few(snapshot, asked)
+        if len(few) <= FEW:
+            return await snapshot.fetch(*made().among(few))
+    if vector is None or weights.vectors <= MOST_COMPARED:
+        return await snapshot.fetch(*made().among_all(index=False))
+    rows = await snapshot.fetch(*made().among_all(index=True))
+    if len(rows) < ENOUGH:
+        # The conditions leave too little of what is near for the index to find.
+        rows = await snapshot.fetch(*made().among_all(index=False))
+    return rows
+
+
+async def _few(snapshot: Snapshot, asked: Asked) -> list[int]:
+    """The artifacts that meet the conditions; of more than FEW, one more than that."""
+    arguments = Arguments()
+    rows = await snapshot.fetch(
+        "SELECT s.artifact FROM search_artifact s JOIN artifact_listing l ON l.id = s.artifact_id"
+        f" WHERE {arguments.all_of(asked.conditions)}"
+        f" AND s.artifact_id <> ALL ({arguments.add([*asked.like, *asked.unlike])})"
+        f" LIMIT {FEW + 1}",
+        *arguments,
+    )
+    return [row["artifact"] for row in rows]
+
+
+# Of a vector `v`.
+PRODUCTS = (
+    "-(v.vector <#> (SELECT query FROM aim)) AS alike,"
+    " -(v.vector <#> (SELECT opposite FROM aim)) AS against"
+)
+
+
+class _Statement:
+    """Makes the statement that finds the candidates and says how well each matches.
+
+    What takes long is bounded by a LIMIT or by a list of artifacts, and what is in question is
+    looked up row by row (`OFFSET 0` keeps a subquery from becoming a join), so that the time does
+    not depend on what the planner believes of the sizes.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        weights: Weights,
+        vector: Vector | None,
+        against: Vector | None,
+        model: str | None,
+    ) -> None:
+        self._arguments = Arguments()
+        add = self._arguments.add
+        self._model = add(model) + "::text"
+        self._terms = add(weights.terms) + "::int[]"
+        self._weights = (
+            f"{self._terms}, {add(weights.counts)}::float8[], {add(weights.read)}::int[]"
+        )
+        self._left_out = add([*asked.like, *asked.unlike]) + "::uuid[]"
+        self._named = add(list(asked.named)) + "::uuid[]"
+        query, opposite = (add(None if v is None else written(v)) for v in (vector, against))
+        # Read once, and not for each row that it is compared with.
+        self._aim = f"""aim AS MATERIALIZED (
+              SELECT {query}::text::halfvec AS query, {opposite}::text::halfvec AS opposite
+            )"""
+        self._has_vector = vector is not None
+        self._reads_all = sum(weights.read) == weights.postings
+        self._conditions = asked.conditions
+
+    def among(self, artifacts: Sequence[int]) -> tuple[Any, ...]:
+        """The statement over these artifacts and no others, and its arguments."""
+        own = f"{self._arguments.add(list(artifacts))}::int[]"
+        return self._whole(
+            *self._hits(f"SELECT unnest({own})"),
+            *self._compared(own),
+            f"""candidate AS MATERIALIZED (
+              (SELECT artifact FROM covered ORDER BY covered DESC, artifact LIMIT {BY_WORDS})
+              UNION (SELECT artifact FROM meant GROUP BY artifact
+                ORDER BY max(alike) DESC, artifact LIMIT {BY_MEANING})
+              UNION (SELECT artifact FROM search_artifact
+                WHERE artifact_id = ANY ({self._named}) AND artifact = ANY ({own})
+                  AND artifact_id <> ALL ({self._left_out}))
+            )""",
+        )
+
+    def among_all(self, *, index: bool) -> tuple[Any, ...]:
+        """The statement over the whole catalog, and its arguments. With `index`, that finds the
+        texts that are nearest in meaning."""
+        allowed = self._allowed("found.artifact")
+        parts = [
+            f"""read AS MATERIALIZED (
+              SELECT p.artifact, p.document, a.term, p.weight * a.count AS weight
+              FROM unnest({self._weights}) AS a (term, count, read) CROSS JOIN LATERAL (
+                SELECT artifact, document, weight FROM search_posting
+                WHERE term = a.term ORDER BY weight DESC LIMIT a.read
+              ) AS p
+            )""",
+            _covered("worded", "read"),
+        ]
+        nearest = ""
+        if self._has_vector:
+            parts.append(self._near(index))
+            nearest = f"""UNION (SELECT artifact FROM (
+                SELECT t.artifact, near.alike
+                FROM (SELECT * FROM near ORDER BY alike DESC LIMIT {NEAREST_TEXTS}) AS near
+                CROSS JOIN LATERAL (
+                  SELECT found.artifact FROM search_text found
+                  WHERE found.hash = near.hash AND {allowed}
+                  ORDER BY found.artifact LIMIT {NEAREST_USES}
+                ) AS t LIMIT {NEAREST_USES}
+              ) AS meant GROUP BY artifact ORDER BY max(alike) DESC, artifact LIMIT {BY_MEANING})"""
+        parts.append(
+            f"""candidate AS MATERIALIZED (
+              (SELECT found.artifact FROM (
+                SELECT * FROM worded ORDER BY covered DESC, artifact LIMIT {MOST_LOOKED_AT}
+              ) AS found WHERE {allowed} LIMIT {BY_WORDS})
+              {nearest}
+              UNION (SELECT found.artifact FROM search_artifact found
+                WHERE found.artifact_id = ANY ({self._named}) AND {allowed})
+            )"""
+        )
+        own = "array(SELECT artifact FROM candidate)"
+        if self._has_vector and not index:
+            said = "SELECT artifact, document, hash FROM search_text WHERE artifact = ANY"
+            parts += [f"said AS MATERIALIZED ({said} ({own}))", _meant("near")]
+        else:
+            near = "UNION ALL SELECT * FROM near" if index else None
+            parts += self._compared(own, near)
+        if self._reads_all:
+            parts.append("hit AS MATERIALIZED (SELECT * FROM read JOIN candidate USING (artifact))")
+            parts.append(_covered("covered", "hit"))
+        else:
+            parts += self._hits("SELECT artifact FROM candidate")
+        return self._whole(*parts)
+
+    def _allowed(self, artifact: str) -> str:
+        """Whether the artifact is on offer and meets the conditions."""
+        listing = "JOIN artifact_listing l ON l.id = s.artifact_id" if self._conditions else ""
+        return f"""EXISTS (
+                SELECT FROM search_artifact s {listing}
+                WHERE s.artifact = {artifact} AND s.artifact_id <> ALL ({self._left_out})
+                  AND {self._arguments.all_of(self._conditions)} OFFSET 0
+              )"""
+
+    def _near(self, index: bool) -> str:
+        """How near the texts are: all of them, or those nearest that are of an artifact which
+        meets the conditions."""
+        found = ""
+        if index:
+            found = f""" AND EXISTS (
+                SELECT FROM (
+                  SELECT artifact FROM search_text WHERE hash = v.hash LIMIT {MOST_SHARING}
+                ) AS t WHERE {self._allowed("t.artifact")} OFFSET 0
+              ) ORDER BY v.vector <#> (SELECT query FROM aim)
+              LIMIT {BREADTH_WITHIN if self._conditions else BREADTH}"""
+        return f"""near AS MATERIALIZED (
+              SELECT v.hash, {PRODUCTS}
+              FROM text_vector v WHERE v.model = {self._model}{found}
+            )"""
+
+    def _hits(self, artifacts: str) -> tuple[str, str]:
+        """What the terms weigh in the documents of these artifacts, and in each of them at most."""
+        return (
+            f"""hit AS MATERIALIZED (
+              SELECT own.artifact, p.document, a.term, p.weight * a.count AS weight
+              FROM unnest({self._weights}) AS a (term, count, read)
+              CROSS JOIN LATERAL (SELECT * FROM ({artifacts}) AS o (artifact) OFFSET 0) AS own
+              CROSS JOIN LATERAL (
+                SELECT document, weight FROM search_posting
+                WHERE term = a.term AND artifact = own.artifact OFFSET 0
+              ) AS p
+            )""",
+            _covered("covered", "hit"),
+        )
+
+    def _compared(self, artifacts: str, near: str | None = None) -> tuple[str, ...]:
+        """What the texts of these artifacts have in common with the need. Where the nearest are
+        known by an index, of the others only those that describe are compared: no intent is nearer
+        than these, and most of the time goes into fetching vectors."""
+        compared = f"""
+              SELECT v.hash, {PRODUCTS}
+              FROM (SELECT DISTINCT hash FROM said {"WHERE part = 0" if near else ""}) AS said
+              CROSS JOIN LATERAL (
+                SELECT hash, vector FROM text_vector
+                WHERE hash = said.hash AND model = {self._model} OFFSET 0
+              ) AS v"""
+        return (
+            f"""said AS MATERIALIZED (
+              SELECT artifact, document, part, hash FROM search_text
+              WHERE artifact = ANY ({artifacts})
+            )""",
+            f"compared AS MATERIALIZED ({compared} {near or ''})",
+            _meant("compared"),
+        )
+
+    def _whole(self, *parts: str) -> tuple[Any, ...]:
+        # Put together by grouping and not by joins, whose order would be a guess.
+        statement = f"""
+            WITH {", ".join([self._aim, *parts])}
+            SELECT s.artifact_id, s.kind, f.covered, s.score, s.exposure, f.keys, f.words, f.alike,
+              f.against
+            FROM (
+              SELECT artifact, sum(covered) AS covered, max(against) AS against,
+                array_agg(key) FILTER (WHERE key IS NOT NULL) AS keys,
+                array_agg(words) FILTER (WHERE key IS NOT NULL) AS words,
+                array_agg(alike) FILTER (WHERE key IS NOT NULL) AS alike
+              FROM (
+                SELECT artifact, max(key) AS key, sum(words) AS words, max(alike) AS alike,
+                  max(against) AS against, sum(covered) AS covered
+                FROM (
+                  SELECT artifact, d.document, d.key, NULL::float8 AS words, NULL::float8 AS alike,
+                    NULL::float8 AS against, NULL::float8 AS covered
+                  FROM candidate JOIN search_document d USING (artifact)
+                  WHERE cardinality(d.terms) > 0
+                  UNION ALL
+                  SELECT artifact, document, NULL, weight, NULL, NULL, NULL
+                  FROM hit JOIN candidate USING (artifact)
+                  UNION ALL
+                  SELECT artifact, document, NULL, NULL, alike, against, NULL
+                  FROM meant JOIN candidate USING (artifact)
+                  UNION ALL
+                  SELECT artifact, -1, NULL, NULL, NULL, NULL, covered
+                  FROM covered JOIN candidate USING (artifact)
+                ) AS said GROUP BY artifact, document
+              ) AS documented GROUP BY artifact
+            ) AS f
+            CROSS JOIN LATERAL (
+              SELECT s.artifact_id, s.kind, b.score, e.exposure FROM search_artifact s
+              LEFT JOIN rank_board b ON b.artifact_id = s.artifact_id
+              LEFT JOIN rank_evidence e ON e.artifact_id = s.artifact_id
+              WHERE s.artifact = f.artifact OFFSET 0
+            ) AS s
+            WHERE f.keys IS NOT NULL
+        """
+        return statement, *self._arguments
+
+
+def _meant(compared: str) -> str:
+    """How near each document is by the text that is nearest."""
+    return f"""meant AS MATERIALIZED (
+              SELECT artifact, document, max(alike) AS alike, max(against) AS against
+              FROM said JOIN {compared} USING (hash) GROUP BY artifact, document
+            )"""
+
+
+def _covered(name: str, hits: str) -> str:
+    """How well each artifact covers the terms, each where it weighs most."""
+    return f"""{name} AS MATERIALIZED (
+              SELECT artifact, sum(weight) AS covered FROM (
+                SELECT artifact, term, max(weight) AS weight FROM {hits} GROUP BY artifact, term
+              ) AS best GROUP BY artifact
+            )"""
+
+
+def _of_rows(rows: Sequence[asyncpg.Record], asked: Asked) -> list[Candidate]:
+    found = []
+    for row in rows:
+        id, against = row["artifact_id"], row["against"] or 0.0
+        documents = zip(row["keys"], row["words"], row["alike"], strict=True)
+        found.append(
+            Candidate(
+                id,
+                tuple(
+                    Document(key, words or 0.0, alike, against) for key, words, alike in documents
+                ),
+                covered=row["covered"] or 0.0,
+                rank=(row["score"] or 0) / POINTS,
+                learned=asked.learned.get(id, 0.0),
+                exposure=row["exposure"] or 0.0,
+                named=id in asked.named,
+                same_kind=row["kind"] in asked.kinds,
+            )
+        )
+    return found
