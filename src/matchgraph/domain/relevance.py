@@ -184,9 +184,10 @@ def _capability(candidate: Candidate, best: Best) -> str | None:
 
 def explored(ranked: Sequence[Scored], search_id: UUID, page: int) -> list[Scored]:
     """The same order, where in one search of four one that was hardly seen stands a little higher,
-    so that it can be seen at all. The same search id gives the same order."""
+    so that it can be seen at all, on pages that are long enough for it not to stand out. The same
+    search id gives the same order."""
     drawn = sha256(b"exploration" + search_id.bytes).digest()
-    if drawn[0] >= 256 * EXPLORED_SHARE or len(ranked) <= page:
+    if drawn[0] >= 256 * EXPLORED_SHARE or not EXPLORED_PLACES.start <= page < len(ranked):
         return list(ranked)
     least = LEAST_EXPLORED * ranked[page - 1].score
     unseen = [one for one in ranked[page:] if one.score >= least]

@@ -1062,10 +1062,11 @@ def _negation(line: Line, i: int) -> Iterator[Group]:
         return
     cue, start = found.group(), i
     group: Group = []
+    loose = False
     if cue.endswith(("not", "n't")) and line.word(j) in ("only", "just", "necessarily", "limited"):
         return
     while len(group) < 12:
-        part = _unwanted(line, start, j, cue, bool(group))
+        part = _unwanted(line, start, j, cue, bool(group), loose)
         if part is None:
             break
         group.append(part)
@@ -1073,32 +1074,40 @@ def _negation(line: Line, i: int) -> Iterator[Group]:
         if not more:
             break
         start, j = part.end, more[1]
+        # After a mere comma something else may begin: "not Bolt, free".
+        loose = NEGATING.isdisjoint(more[0].group().split())
     if group:
         # A list is read from its beginning; reading it again from each entry would take too long.
         line.negated_until = group[-1].end
         yield group
 
 
-def _unwanted(line: Line, start: int, j: int, cue: str, more: bool) -> Part | None:
+def _unwanted_name(line: Line, start: int, j: int, *, glued: bool) -> Part | None:
+    """A company, family or artifact by its name; a hyphen before it (`glued`: "non-OpenAI
+    embedding") says how far the name goes, otherwise the phrase has to end there."""
+    slugs = line.vocabulary.artifacts
+    if found := _named(line, j, FIELDS):
+        field_, stored, last = found
+        noun = line.match(NOUN, last)
+        end = noun[1] if noun and line.ends(noun[1]) else last
+        if glued or line.ends(end):
+            name = line.written(j, last)
+            # What is called like its maker is meant as well.
+            news = {f"not_{field_}": stored, "must_not_have": slugs.get(name, ())}
+            return Part(start, end, f"not_{field_}:{name}", Where(**news))  # type: ignore[arg-type]
+    if (artifact := line.name(slugs, j)) and line.ends(artifact[1]):
+        (slug, *_), end = artifact
+        return Part(start, end, f"must_not_have:{slug}", Where(must_not_have=(slug,)))
+    return None
+
+
+NEGATING = frozenset(("and", "or", "nor", "not", "no", "without"))
+
+
+def _unwanted(line: Line, start: int, j: int, cue: str, more: bool, loose: bool) -> Part | None:
     names = line.vocabulary
-    found = _named(line, j, FIELDS)
-    if found:
-        field_, stored, end = found
-        noun = line.match(NOUN, end)
-        if noun and line.ends(noun[1]):
-            end = noun[1]
-        elif cue == "non" and not more:
-            pass  # "non-OpenAI embedding": the hyphen says how far it goes
-        elif not line.ends(end):
-            return None
-        # What is called like its maker is meant as well.
-        slugs = names.artifacts.get(line.written(j, found[2]), ())
-        return Part(
-            start,
-            end,
-            f"not_{field_}:{line.written(j, found[2])}",
-            Where(**{f"not_{field_}": stored, "must_not_have": slugs}),  # type: ignore[arg-type]
-        )
+    if named := _unwanted_name(line, start, j, glued=cue == "non" and not more):
+        return named
     if closed := line.match(CLOSED, j):
         return Part(start, closed[1], "open", _open_where(line, False))
     licence = line.name(names.licences, j)
@@ -1110,7 +1119,7 @@ def _unwanted(line: Line, start: int, j: int, cue: str, more: bool) -> Part | No
             start, end, f"not_licences:{line.written(j, end)}", _where("not_licences", stored)
         )
     known = line.match(KIND_NAMES, j)
-    if known and line.ends(known[1]):
+    if known and line.ends(known[1]) and not loose:
         plain_cue = cue in ("no", "without", "except", "excluding", "other than")
         if more or plain_cue or cue.endswith((" a", " an")):
             kinds = NOT_KINDS[known[0].group().rstrip("s")]
@@ -1119,7 +1128,11 @@ def _unwanted(line: Line, start: int, j: int, cue: str, more: bool) -> Part | No
     if (sense := line.match(SENSES, j)) and line.ends(sense[1]):
         key = f"{SENSE_KEYS[sense[0]['what'].rstrip('s')]}-understanding"
         return Part(start, sense[1], f"must_not_have:{key}", Where(must_not_have=(key,)))
-    words = _thing(line, j, more or firm) or (_bare(line, start, j) if cue == "not" else None)
+    words = _thing(line, j) if more or firm else None
+    if not words and not loose:
+        words = _anything(line, j) if more or firm else None
+        if cue == "not" and not more:
+            words = words or _bare(line, start, j)
     if words:
         text, end = words
         return Part(
@@ -1192,12 +1205,10 @@ NEEDS = _words(
 NEED_KEYS = frozenset(map(squashed, NEEDS)) | {"apikey", "apikeys", "vendorlockin", "creditcard"}
 
 
-def _thing(line: Line, i: int, strong: bool) -> tuple[str, int] | None:
+def _thing(line: Line, i: int) -> tuple[str, int] | None:
     """The words of something that a program can do without, and the token after them."""
     while line.word(i) in DETERMINERS:
         i += 1
-    if not strong:
-        return None
     for j in range(min(i + 3, len(line)), i, -1):
         if not line.squashed[j - 1]:
             continue
@@ -1213,7 +1224,7 @@ def _thing(line: Line, i: int, strong: bool) -> tuple[str, int] | None:
                 if stored
                 else line.line[line.at[i] : line.at[j - 1] + len(line.words[j - 1])]
             ), end
-    return _anything(line, i)
+    return None
 
 
 def _bare(line: Line, start: int, i: int) -> tuple[str, int] | None:
@@ -1228,10 +1239,10 @@ QUALITIES = _words(
     accuracy actually always artifacts bad bias boilerplate bugs charge cheap code coding
     compromise compromises confusion context cost costs crash crashes data delay delays downtime
     drama effort enough error errors even expensive experience extra fail failure failures fast
-    fee fees friction frills fuss good hallucination hallucinations hassle help human humans
+    fee fees free friction frills fuss good hallucination hallucinations hassle help human humans
     interaction interruption issue issues jargon just knowledge labels lag latency leak leaks
     limit limitation limitations limits loss many mess mistake mistakes more much necessary need
-    needs noise nonsense one only overhead pain people permission problem problems prompt
+    needs noise nonsense one only open overhead pain people permission problem problems prompt
     prompting quality question questions quite really reason restriction restrictions retraining
     review risk sacrifice setup skills slow so someone stress supervision sure surprises that this
     time too training trouble typos understanding user users very waiting warning words work yet
@@ -1242,6 +1253,8 @@ QUALITIES = _words(
 def _anything(line: Line, i: int) -> tuple[str, int] | None:
     """One or two words up to the end of the phrase that name a thing. Only what has it in its name
     or needs it is left out for that, so nothing is lost where nothing is called so."""
+    while line.word(i) in DETERMINERS:
+        i += 1
     for j in (i + 3, i + 2, i + 1):
         direction = j == i + 3 and line.word(i + 1) == "to"
         if j > len(line) or not line.ends(j) or line.word(j) in ("to", "of"):
@@ -1280,7 +1293,7 @@ def _needless(line: Line, i: int) -> Iterator[Group]:
         return
     group: Group = []
     start, j = i, found[1]
-    while words := _thing(line, j, True):
+    while words := _thing(line, j) or (_anything(line, j) if not group else None):
         text, end = words
         group.append(
             Part(

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 ORDER = "search"
 # What a need may hold; longer ones are no need but a document.
-LONGEST_TEXT = 2_000
+LONGEST_TEXT = 10_000
 MOST_EXAMPLES = 10
 MOST_ENTRIES = 50
 # Units: seconds that an answer waits for being recorded; a group commit takes a few milliseconds.

@@ -23,7 +23,7 @@ from matchgraph.projections.projection import Batch, Heard, Projection, Said, in
 from matchgraph.projections.words import STOP, terms, words
 
 # BM25: how soon a repeated term says no more, how much a long document is held against it, and
-# the length that neither helps nor harms. A fixed length, not the catalog's mean: otherwise each new
+# the length that neither helps nor harms. Not the mean of the catalog, for otherwise each new
 # document would move the weights of all others.
 SATURATION = 1.2
 LENGTH_SHARE = 0.6

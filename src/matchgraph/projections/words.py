@@ -42,7 +42,8 @@ def plain(text: str) -> str:
     """The text in lower case without accents, as it is split."""
     if text.isascii():
         return text.lower()
-    # Taking letters apart brings capitals to light (a bold one is one), and folding them new accents.
+    # Taking letters apart brings capitals to light (a bold one is one), and folding those new
+    # accents.
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(c for c in folded if not unicodedata.combining(c))
 

@@ -61,7 +61,10 @@ async def explained(
     """The results with their reasons. Of the `nearest` where nothing fits, also the conditions
     that they do not meet. Raises: Unavailable."""
     ids = [one.candidate.artifact_id for one in page]
-    asked = {term: word for word in words(ready.understanding.rest) for term in terms(word)}
+    asked: dict[str, str] = {}
+    for word in words(ready.understanding.rest):
+        for term in terms(word):
+            asked.setdefault(term, word)
     heard = await _heard(snapshot, ids, list(ready.asked.terms))
     failed = await _failed(snapshot, ids, ready.asked.conditions) if nearest else {}
     found = []
@@ -183,11 +186,12 @@ async def shortfall(snapshot: Snapshot, ready: Ready, model: str | None) -> Shor
 
 
 async def _nearest(snapshot: Snapshot, ready: Ready, model: str | None) -> Sequence[Scored]:
-    """Who comes nearest when conditions may fail: the fewest of them, then the best match."""
+    """Who comes nearest when conditions may fail: the fewest of them, then the best match; to words
+    that mean nothing, nobody does."""
     conditions = ready.asked.conditions
-    if not conditions:
-        return ()
-    found: Answer = await find(snapshot, replace(ready.asked, conditions=()), model)
+    found: Answer = await find(
+        snapshot, replace(ready.asked, conditions=()), model, whoever_is_nearest=True
+    )
     failed = await _failed(
         snapshot, [one.candidate.artifact_id for one in found.results], conditions
     )

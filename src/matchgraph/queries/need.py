@@ -115,8 +115,7 @@ async def ready(
         (cheap,) = await _examples(snapshot, "where.cheaperThan", (where.cheaper_than,))
         (cheaper_than,) = await price.current(snapshot, [cheap.id])
     vector = None
-    # Of letters that are no words any model makes something.
-    if embedder is not None and any(map(embedder.knows, words(understanding.rest))):
+    if embedder is not None and _means_something(understanding.rest, embedder):
         (vector,) = await asyncio.to_thread(embedder.embed, [understanding.rest])
     asked = Asked(
         terms=terms_of(understanding.rest),
@@ -162,6 +161,12 @@ async def _understood(
         like=tuple(dict.fromkeys((*need.like, *(s for r in read.readings for s in r.like)))),
         unlike=tuple(dict.fromkeys((*need.unlike, *(s for r in read.readings for s in r.unlike)))),
     )
+
+
+def _means_something(text: str, embedder: Embedder) -> bool:
+    """Whether the text is words for the greater part; of mere letters any model makes something."""
+    said = list(words(text))
+    return 2 * sum(map(embedder.knows, said)) >= max(1, len(said))
 
 
 def _is_known(word: str, vocabulary: Vocabulary, embedder: Embedder | None) -> bool:

@@ -66,7 +66,7 @@ async def _doubtful(snapshot: Snapshot, text: str, knows: Knows) -> list[str]:
         and len(word) <= LONGEST
         and word not in STOP
         and word not in ASKING
-        and not knows(word)
+        and not (knows(word) or knows(stem(word)))
     ][:MOST_CORRECTED]
     if not words:
         return []
