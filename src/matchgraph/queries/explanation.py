@@ -10,7 +10,7 @@ from matchgraph.domain.relevance import ReasonKind, Scored
 from matchgraph.projections.words import terms, words
 from matchgraph.queries.conditions import Arguments, Condition
 from matchgraph.queries.need import Ready
-from matchgraph.queries.search import Answer, find
+from matchgraph.queries.search import Answer, Asked, find
 from matchgraph.queries.snapshot import Snapshot
 
 # So many are named where nothing fits.
@@ -186,12 +186,14 @@ async def shortfall(snapshot: Snapshot, ready: Ready, model: str | None) -> Shor
 
 
 async def _nearest(snapshot: Snapshot, ready: Ready, model: str | None) -> Sequence[Scored]:
-    """Who comes nearest when conditions may fail: the fewest of them, then the best match; to words
-    that mean nothing, nobody does."""
+    """Who comes nearest when conditions may fail: the fewest of them, then the best match. To words
+    that mean nothing nobody does: then it is who ranks best of those that meet the conditions."""
     conditions = ready.asked.conditions
     found: Answer = await find(
         snapshot, replace(ready.asked, conditions=()), model, whoever_is_nearest=True
     )
+    if conditions and not found.results:
+        found = await find(snapshot, Asked(conditions=conditions), model)
     failed = await _failed(
         snapshot, [one.candidate.artifact_id for one in found.results], conditions
     )
