@@ -322,12 +322,14 @@ async def test_what_nobody_has_ever_heard_of_gets_an_honest_answer(still: Api, u
     made = artifact("parser")
     await still.store.append([made], BY)
     await project(url, still.store)
-    for need in ({"text": "qwxzy blorft"}, {"text": "qwxzy blorft", "where": {"kinds": ["MODEL"]}}):
-        found = await search(still, **need)
+    kind = made.kind.name
+    for where, nearest in (({}, []), ({"kinds": [kind]}, ["parser"])):
+        found = await search(still, "qwxzy blorft", where=where)
         assert found["edges"] == []
         assert found["understood"]["unknownWords"] == ["qwxzi", "blorft"]
         why = found["nothingFits"]
-        assert (why["considered"], why["nearest"]) == (1, [])
+        assert why["considered"] == 1
+        assert [one["artifact"]["slug"] for one in why["nearest"]] == nearest
         assert "to do with these words" in why["sentence"]
 
 

@@ -621,8 +621,9 @@ def _nothing(found: Found, nothing: Shortfall, listings: dict[UUID, Artifact]) -
 
 
 def _why(found: Found, nothing: Shortfall) -> str:
-    # Without anybody near, it is the words that nobody has to do with.
-    if nothing.exclusions and nothing.nearest:
+    # Where somebody meets all conditions, or nobody is near, it is for the words.
+    failing = [result for result in nothing.nearest if result.fails]
+    if nothing.exclusions and failing:
         hardest = max(nothing.exclusions, key=lambda one: one.excludes)
         return (
             f"None of {nothing.considered} artifacts meets everything asked; most are left out by"

@@ -29,11 +29,13 @@ class Reason:
 
 @dataclass(frozen=True)
 class Result:
-    """One result with its reasons, and in sentences what it lacks against the need."""
+    """One result with its reasons, and in sentences what it lacks against the need. `fails` says
+    whether that includes conditions."""
 
     scored: Scored
     reasons: tuple[Reason, ...]
     lacks: tuple[str, ...]
+    fails: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ async def explained(
         lacks = [f"Not met: {_sentence(condition)}." for condition in failed.get(id, ())]
         if unsaid:
             lacks.append(f"Nothing in its description says {_listed(unsaid)}.")
-        found.append(Result(one, tuple(_reasons(one, said, met)), tuple(lacks)))
+        fails = bool(failed.get(id))
+        found.append(Result(one, tuple(_reasons(one, said, met)), tuple(lacks), fails))
     return found
 
 
