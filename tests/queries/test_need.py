@@ -204,12 +204,12 @@ async def test_an_intent_of_before_that_means_the_same_is_the_same(pool: Pool) -
     embedder = load("minilm")
     searching = Searching(embedder)
     first = await made_ready(pool, Need(text="extract tables from a pdf"), embedder=embedder)
-    await searching.remember(pool, first.intent.cluster, first.vector)
+    await searching.remember(pool, first.intent.cluster, first.news)
     same = await made_ready(pool, Need(text="extract all tables from pdf files"), embedder=embedder)
     assert same.intent.cluster == first.intent.cluster
     other = await made_ready(pool, Need(text="paint an illustration"), embedder=embedder)
     assert other.intent.cluster != first.intent.cluster
-    await searching.remember(pool, first.intent.cluster, first.vector)
+    await searching.remember(pool, first.intent.cluster, first.news)
     assert await pool.fetchval("SELECT count(*) FROM intent_vector") == 1
 
 

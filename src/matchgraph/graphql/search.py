@@ -523,7 +523,7 @@ async def _record(
                     context.searcher,
                     served,
                 )
-                await context.searching.remember(context.pool, ready.intent.cluster, ready.vector)
+                await context.searching.remember(context.pool, ready.intent.cluster, ready.news)
             else:
                 await commands.continued(context.store, context.by(None), search_id, served)
     except (Unavailable, OutcomeUnknown, Conflict, TimeoutError) as reason:

@@ -77,13 +77,13 @@ class Understanding:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A need that can be searched for, and the intent that it is. `vector` is what its words
-    mean."""
+    """A need that can be searched for, and the intent that it is. `news` is what a new intent means;
+    None for one that is known."""
 
     asked: Asked
     understanding: Understanding
     intent: Intent
-    vector: Vector | None
+    news: Vector | None
 
 
 async def ready(
@@ -133,7 +133,7 @@ async def ready(
         asked=replace(asked, learned=await match_graph.learned(snapshot, near, today)),
         understanding=understanding,
         intent=await _intent(snapshot, understanding, near),
-        vector=vector,
+        news=None if near and near[0][1] >= SAME_INTENT else vector,
     )
 
 
