@@ -77,7 +77,7 @@ class Understanding:
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
-    """A need that can be searched for, and the intent that it is. `news` is what a new intent means;
+    """A need that can be searched for, and its intent. `news` is what a new intent means;
     None for one that is known."""
 
     asked: Asked

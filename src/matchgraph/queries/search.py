@@ -4,7 +4,7 @@ Words by BM25 over postings, meaning by vectors, conditions as predicates: Postg
 candidates and says how well each matches; `domain/relevance.py` makes an order of that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import log
@@ -24,27 +24,38 @@ from matchgraph.queries.snapshot import Snapshot
 # So many candidates each side puts forward; no search has more results than both together.
 BY_WORDS = 100
 BY_MEANING = 80
+# Of a large catalog there are enough that fit well, and each costs reading its texts.
+BY_WORDS_OF_MANY = 60
+BY_MEANING_OF_MANY = 50
 # So many postings are read to find candidates, those of the rarest terms first, and of a term those
 # where it weighs most. What the others weigh is looked up for the candidates alone, so a search
-# costs the same however common its words are.
-MOST_POSTINGS = 4_000
+# costs the same however common its words are. Examples bring more terms than a need has.
+MOST_POSTINGS = 3_000
+MOST_POSTINGS_LIKE = 8_000
 # So many of the best by words are looked at for whether they meet the conditions.
 MOST_LOOKED_AT = 1_000
-# So few artifacts that meet the conditions are compared one by one, and none is missed.
-FEW = 1_000
+# So few artifacts that meet the conditions are compared one by one, and none is missed: of a small
+# catalog, and of a large one. In a large one, so few are with all their texts, and more with those
+# that describe them.
+FEW = 400
+FEW_OF_MANY = 1_000
+VERY_FEW = 200
 # Up to so many vectors each is compared with the need; of more, an index finds the nearest.
 MOST_COMPARED = 5_000
-# The artifacts that the nearest texts are of are enough; so many texts, and so many uses of them.
-NEAREST_TEXTS = 300
+# The artifacts that the nearest texts are of are enough, so many uses of these texts; of a text
+# that very many share fewer, or nothing else would be found.
 NEAREST_USES = 600
+USES_OF_ONE = 40
 # How many texts the index finds: fewer where it has to look further than these, because conditions
-# turn texts down, and not without end. Where too little comes of that, all texts are compared.
+# turn texts down, and not without end. Where too little comes of that, so many artifacts that meet
+# the conditions are compared besides, so that no page is short.
 BREADTH = 200
 BREADTH_WITHIN = 50
-FURTHEST = 3_000
+FURTHEST = 2_000
 ENOUGH = 30
+MOST_BESIDES = 5_000
 # A text that very many share is looked at for so many of them.
-MOST_SHARING = 20
+MOST_SHARING = 6
 # "Like X, but …": how much X says of what is meant, and how much the rest of the need does.
 LIKE_SHARE = 0.6
 # Terms that tell X from others; further ones would only make the search slow.
@@ -120,8 +131,11 @@ def terms_of(text: str) -> dict[str, float]:
 _ASKING = frozenset(map(stem, ASKING))
 
 
-async def find(snapshot: Snapshot, asked: Asked, model: str | None) -> Answer:
-    """The artifacts that serve the need. `model` names the vectors that its own is compared with.
+async def find(
+    snapshot: Snapshot, asked: Asked, model: str | None, *, whoever_is_nearest: bool = False
+) -> Answer:
+    """The artifacts that serve the need, or `whoever_is_nearest` to it. `model` names the vectors
+    that its own is compared with.
 
     Raises: Unavailable.
     """
@@ -131,10 +145,20 @@ async def find(snapshot: Snapshot, asked: Asked, model: str | None) -> Answer:
     likeness: dict[str, float] = {}
     if asked.like:
         vector, likeness = await _like(snapshot, asked, model)
-    weights = await _weights(snapshot, asked.terms, likeness)
+    # How many meet conditions shows by their values alone; a plan without any fits every need.
+    plans = "force_custom_plan" if asked.conditions else "force_generic_plan"
+    weights = await _weights(snapshot, asked.terms, likeness, plans)
     against = await _meaning_of(snapshot, asked.unlike, model)
-    rows = await _candidates(snapshot, asked, weights, vector, against, model)
-    results = scored(_of_rows(rows, asked), weights.mass, all_fit=asked.is_narrow)
+    made = partial(_Statement, asked, weights, vector, against, model)
+    rows, complete = await _candidates(snapshot, asked, weights, made)
+    rate = partial(scored, mass=weights.mass, all_fit=asked.is_narrow)
+    results = rate(_of_rows(rows, asked))
+    if len(results) < ENOUGH and not complete:
+        # The conditions leave little of what is near, so whoever meets them is looked at.
+        few = await _few(snapshot, asked, MOST_BESIDES)
+        again = await snapshot.fetch(*made().among(few, thorough=True))
+        rows = list({row["artifact_id"]: row for row in (*rows, *again)}.values())
+        results = rate(_of_rows(rows, asked))
     return Answer(results=tuple(results), unknown=weights.unknown)
 
 
@@ -153,23 +177,20 @@ async def _best_ranked(snapshot: Snapshot, asked: Asked) -> tuple[Scored, ...]:
 
 
 _VECTORS = "SELECT reltuples FROM pg_class WHERE oid = 'text_vector'::regclass"
-# For the transaction: how the index of vectors is searched, and plans that fit every need alike, so
-# that they are made once.
-_SETTINGS = "SELECT " + " || ".join(
+# For the transaction: how the index of vectors is searched, and which plans are made.
+_SETTINGS = "SELECT set_config('plan_cache_mode', $2, true) || " + " || ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
         "hnsw.ef_search": BREADTH,
         "hnsw.iterative_scan": "relaxed_order",
         "hnsw.max_scan_tuples": FURTHEST,
         "max_parallel_workers_per_gather": 0,
-        # How many meet the conditions is known by their values alone.
-        "plan_cache_mode": "force_custom_plan",
     }.items()
 )
 
 
 async def _weights(
-    snapshot: Snapshot, own: Mapping[str, float], likeness: Mapping[str, float]
+    snapshot: Snapshot, own: Mapping[str, float], likeness: Mapping[str, float], plans: str
 ) -> Weights:
     """What the need's own terms count, and those of its examples."""
     wanted = {**likeness, **own}
@@ -177,6 +198,7 @@ async def _weights(
         f"SELECT term, stem, documents, ({_VECTORS}) AS vectors, ({_SETTINGS}) AS settings"
         " FROM search_term WHERE stem = ANY ($1) AND documents > 0 ORDER BY documents, term",
         ["", *wanted],
+        plans,
     )
     if not rows:
         return Weights(unknown=tuple(own))
@@ -185,7 +207,7 @@ async def _weights(
     counts = {
         row["stem"]: wanted[row["stem"]] * _rarity(row["documents"], documents) for row in found
     }
-    left, read = MOST_POSTINGS, []
+    left, read = MOST_POSTINGS_LIKE if likeness else MOST_POSTINGS, []
     for row in found:
         read.append(min(row["documents"], left))
         left -= read[-1]
@@ -195,7 +217,8 @@ async def _weights(
         counts=list(counts.values()),
         read=read,
         postings=sum(row["documents"] for row in found),
-        mass=sum(counts.get(stem, 0.0) for stem in own) + len(unknown) * _rarity(0, documents),
+        mass=sum(counts.get(stem, 0.0) for stem in own or wanted)
+        + len(unknown) * _rarity(0, documents),
         unknown=unknown,
         vectors=rows[0]["vectors"],
     )
@@ -274,36 +297,31 @@ def _unit(vector: NDArray[np.floating]) -> Vector:
 
 
 async def _candidates(
-    snapshot: Snapshot,
-    asked: Asked,
-    weights: Weights,
-    vector: Vector | None,
-    against: Vector | None,
-    model: str | None,
-) -> Sequence[asyncpg.Record]:
-    """One row for each candidate, with an array entry for each of its documents."""
-    made = partial(_Statement, asked, weights, vector, against, model)
+    snapshot: Snapshot, asked: Asked, weights: Weights, made: "Callable[[], _Statement]"
+) -> tuple[Sequence[asyncpg.Record], bool]:
+    """One row for each candidate, with an array entry for each of its documents, and whether no
+    other artifact could have been one."""
+    large = weights.vectors > MOST_COMPARED
     if asked.conditions:
-        few = await _few(snapshot, asked)
-        if len(few) <= FEW:
-            return await snapshot.fetch(*made().among(few))
-    if vector is None or weights.vectors <= MOST_COMPARED:
-        return await snapshot.fetch(*made().among_all(index=False))
-    rows = await snapshot.fetch(*made().among_all(index=True))
-    if len(rows) < ENOUGH:
-        # The conditions leave too little of what is near for the index to find.
-        rows = await snapshot.fetch(*made().among_all(index=False))
-    return rows
+        most = FEW_OF_MANY if large else FEW
+        few = await _few(snapshot, asked, most)
+        if len(few) <= most:
+            complete = not large or len(few) <= VERY_FEW
+            return await snapshot.fetch(*made().among(few, thorough=complete)), complete
+    statement = made()
+    index = large and statement.has_vector
+    rows = await snapshot.fetch(*statement.among_all(index=index))
+    return rows, not index or not asked.conditions
 
 
-async def _few(snapshot: Snapshot, asked: Asked) -> list[int]:
-    """The artifacts that meet the conditions; of more than FEW, one more than that."""
+async def _few(snapshot: Snapshot, asked: Asked, most: int) -> list[int]:
+    """The artifacts that meet the conditions; of more than so many, one more than that."""
     arguments = Arguments()
     rows = await snapshot.fetch(
         "SELECT s.artifact FROM search_artifact s JOIN artifact_listing l ON l.id = s.artifact_id"
         f" WHERE {arguments.all_of(asked.conditions)}"
         f" AND s.artifact_id <> ALL ({arguments.add([*asked.like, *asked.unlike])})"
-        f" LIMIT {FEW + 1}",
+        f" LIMIT {most + 1}",
         *arguments,
     )
     return [row["artifact"] for row in rows]
@@ -346,20 +364,25 @@ class _Statement:
         self._aim = f"""aim AS MATERIALIZED (
               SELECT {query}::text::halfvec AS query, {opposite}::text::halfvec AS opposite
             )"""
-        self._has_vector = vector is not None
+        self.has_vector = vector is not None
         self._reads_all = sum(weights.read) == weights.postings
         self._conditions = asked.conditions
 
-    def among(self, artifacts: Sequence[int]) -> tuple[Any, ...]:
-        """The statement over these artifacts and no others, and its arguments."""
+    def among(self, artifacts: Sequence[int], *, thorough: bool) -> tuple[Any, ...]:
+        """The statement over these artifacts and no others, and its arguments; unless it is
+        `thorough`, only the texts that describe are compared."""
         own = f"{self._arguments.add(list(artifacts))}::int[]"
+        # All of them meet the conditions, so more of them may serve the need.
+        by_words, by_meaning = (
+            (2 * BY_WORDS, 2 * BY_MEANING) if thorough else (BY_WORDS, BY_MEANING)
+        )
         return self._whole(
             *self._hits(f"SELECT unnest({own})"),
-            *self._compared(own),
+            *self._compared(own, described_alone=not thorough),
             f"""candidate AS MATERIALIZED (
-              (SELECT artifact FROM covered ORDER BY covered DESC, artifact LIMIT {BY_WORDS})
+              (SELECT artifact FROM covered ORDER BY covered DESC, artifact LIMIT {by_words})
               UNION (SELECT artifact FROM meant GROUP BY artifact
-                ORDER BY max(alike) DESC, artifact LIMIT {BY_MEANING})
+                ORDER BY max(alike) DESC, artifact LIMIT {by_meaning})
               UNION (SELECT artifact FROM search_artifact
                 WHERE artifact_id = ANY ({self._named}) AND artifact = ANY ({own})
                   AND artifact_id <> ALL ({self._left_out}))
@@ -370,6 +393,8 @@ class _Statement:
         """The statement over the whole catalog, and its arguments. With `index`, that finds the
         texts that are nearest in meaning."""
         allowed = self._allowed("found.artifact")
+        by_words = BY_WORDS_OF_MANY if index else BY_WORDS
+        by_meaning = BY_MEANING_OF_MANY if index else BY_MEANING
         parts = [
             f"""read AS MATERIALIZED (
               SELECT p.artifact, p.document, a.term, p.weight * a.count AS weight
@@ -381,34 +406,34 @@ class _Statement:
             _covered("worded", "read"),
         ]
         nearest = ""
-        if self._has_vector:
+        if self.has_vector:
             parts.append(self._near(index))
             nearest = f"""UNION (SELECT artifact FROM (
                 SELECT t.artifact, near.alike
-                FROM (SELECT * FROM near ORDER BY alike DESC LIMIT {NEAREST_TEXTS}) AS near
+                FROM (SELECT * FROM near ORDER BY alike DESC) AS near
                 CROSS JOIN LATERAL (
                   SELECT found.artifact FROM search_text found
                   WHERE found.hash = near.hash AND {allowed}
-                  ORDER BY found.artifact LIMIT {NEAREST_USES}
+                  ORDER BY found.artifact LIMIT {USES_OF_ONE}
                 ) AS t LIMIT {NEAREST_USES}
-              ) AS meant GROUP BY artifact ORDER BY max(alike) DESC, artifact LIMIT {BY_MEANING})"""
+              ) AS meant GROUP BY artifact ORDER BY max(alike) DESC, artifact LIMIT {by_meaning})"""
         parts.append(
             f"""candidate AS MATERIALIZED (
               (SELECT found.artifact FROM (
                 SELECT * FROM worded ORDER BY covered DESC, artifact LIMIT {MOST_LOOKED_AT}
-              ) AS found WHERE {allowed} LIMIT {BY_WORDS})
+              ) AS found WHERE {allowed} LIMIT {by_words})
               {nearest}
               UNION (SELECT found.artifact FROM search_artifact found
                 WHERE found.artifact_id = ANY ({self._named}) AND {allowed})
             )"""
         )
         own = "array(SELECT artifact FROM candidate)"
-        if self._has_vector and not index:
+        if self.has_vector and not index:
             said = "SELECT artifact, document, hash FROM search_text WHERE artifact = ANY"
             parts += [f"said AS MATERIALIZED ({said} ({own}))", _meant("near")]
         else:
-            near = "UNION ALL SELECT * FROM near" if index else None
-            parts += self._compared(own, near)
+            near = "UNION ALL SELECT * FROM near" if index else ""
+            parts += self._compared(own, described_alone=index, near=near)
         if self._reads_all:
             parts.append("hit AS MATERIALIZED (SELECT * FROM read JOIN candidate USING (artifact))")
             parts.append(_covered("covered", "hit"))
@@ -456,23 +481,25 @@ class _Statement:
             _covered("covered", "hit"),
         )
 
-    def _compared(self, artifacts: str, near: str | None = None) -> tuple[str, ...]:
-        """What the texts of these artifacts have in common with the need. Where the nearest are
-        known by an index, of the others only those that describe are compared: no intent is nearer
-        than these, and most of the time goes into fetching vectors."""
-        compared = f"""
-              SELECT v.hash, {PRODUCTS}
-              FROM (SELECT DISTINCT hash FROM said {"WHERE part = 0" if near else ""}) AS said
-              CROSS JOIN LATERAL (
-                SELECT hash, vector FROM text_vector
-                WHERE hash = said.hash AND model = {self._model} OFFSET 0
-              ) AS v"""
+    def _compared(
+        self, artifacts: str, *, described_alone: bool = False, near: str = ""
+    ) -> tuple[str, ...]:
+        """What the texts of these artifacts have in common with the need, or those alone that
+        describe: most of the time goes into fetching vectors, and of the intents those that are
+        nearest are known besides where there is an index."""
+        which = "WHERE part = 0" if described_alone else ""
         return (
             f"""said AS MATERIALIZED (
               SELECT artifact, document, part, hash FROM search_text
               WHERE artifact = ANY ({artifacts})
             )""",
-            f"compared AS MATERIALIZED ({compared} {near or ''})",
+            f"""compared AS MATERIALIZED (
+              SELECT v.hash, {PRODUCTS} FROM (SELECT DISTINCT hash FROM said {which}) AS said
+              CROSS JOIN LATERAL (
+                SELECT hash, vector FROM text_vector
+                WHERE hash = said.hash AND model = {self._model} OFFSET 0
+              ) AS v {near}
+            )""",
             _meant("compared"),
         )
 
