@@ -103,6 +103,7 @@ CREATE INDEX price_current_by_provider ON price_current (provider, artifact_id);
 
 -- Whether anything in the catalog changed since.
 CREATE INDEX artifact_listing_by_position ON artifact_listing (position);
+CREATE INDEX capability_listing_by_position ON capability_listing (position);
 
 ALTER TABLE search_artifact OWNER TO matchgraph_app;
 ALTER TABLE search_document OWNER TO matchgraph_app;

@@ -399,10 +399,18 @@ def test_of_two_read_sizes_the_stricter_holds() -> None:
     assert merge(Where(), read) == Where(min_context_tokens=9)
 
 
-def test_of_two_ceilings_for_one_unit_the_given_one_holds_and_then_the_lower() -> None:
+def test_what_is_read_never_widens_what_is_given() -> None:
+    given = Where(kinds=(Kind.DATASET,), must_have=("ocr",))
+    read = Where(kinds=(Kind.MODEL,), vendors=("OpenAI",), must_have=("tables",))
+    assert merge(given, (read,)) == Where(
+        kinds=(Kind.DATASET,), vendors=("OpenAI",), must_have=("ocr", "tables")
+    )
+
+
+def test_of_two_ceilings_for_one_unit_the_lower_one_holds() -> None:
     low, high = ceiling("1", Unit.IMAGE), ceiling("2", Unit.IMAGE)
     assert merge(Where(), (high, low)) == low
-    assert merge(high, (low,)) == high
+    assert merge(high, (low,)) == low
     euros = ceiling("1", Unit.IMAGE, "EUR")
     assert len(merge(high, (euros,)).price_ceilings) == 2
 

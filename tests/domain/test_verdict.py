@@ -175,7 +175,10 @@ def test_an_unknown_price_is_said_to_be_unknown_and_nothing_else() -> None:
 def test_what_can_be_had_for_free_favours_whoever_offers_it_alone() -> None:
     found = judge([side("Ada", points(51), price("1")), side("Bob", points(50), FREE)], SAME)
     free = fact(found.facts, FactName.FREE_TIER)
-    assert (free.favours, free.sentence) == (1, "Bob can be had for free, Ada cannot")
+    assert (free.favours, free.sentence) == (
+        1,
+        "Bob can be had for free, nobody is known to offer Ada so",
+    )
 
 
 def test_prices_are_compared_for_the_same_unit_from_the_cheapest_provider() -> None:

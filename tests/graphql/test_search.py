@@ -326,7 +326,7 @@ async def test_what_nobody_has_ever_heard_of_gets_an_honest_answer(still: Api, u
     for where, nearest in (({}, []), ({"kinds": [kind]}, ["parser"])):
         found = await search(still, "qwxzy blorft", where=where)
         assert found["edges"] == []
-        assert found["understood"]["unknownWords"] == ["qwxzi", "blorft"]
+        assert found["understood"]["unknownWords"] == ["qwxzy", "blorft"]
         why = found["nothingFits"]
         assert why["considered"] == 1
         assert [one["artifact"]["slug"] for one in why["nearest"]] == nearest

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.capability import DataType
-from matchgraph.domain.conditions import sentences_of
+from matchgraph.domain.conditions import FLAG_KEYS, sentences_of
 from matchgraph.domain.need import Ceiling, Where
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.eventstore.connection import Pool
 from matchgraph.projections.search_index import Content, mark, of_artifact, of_capability
 from matchgraph.projections.words import terms
-from matchgraph.queries.conditions import ABILITIES, EACH, GRATIS, ONE, Arguments, conditions
+from matchgraph.queries.conditions import EACH, GRATIS, ONE, Arguments, conditions
 from matchgraph.servers import Servers
 from tests.eventstore.histories import capability, price, provenance
 from tests.queries.catalogs import shared
@@ -308,7 +308,7 @@ HOLDS: dict[str, Holds] = {
     "must_not_have": _has_not,
     "providers": _sold_by,
     "not_providers": _not(_sold_by),
-    **{name: _can(key) for name, key in ABILITIES.items()},
+    **{name: _can(key) for name, key in FLAG_KEYS.items()},
 }
 for plural, fact in (
     ("kinds", "kind"),
@@ -351,7 +351,7 @@ _ceiling = st.builds(
 )
 SAID: dict[str, st.SearchStrategy[Any]] = {
     **dict.fromkeys(("kinds", "not_kinds"), _kinds),
-    **dict.fromkeys(("free", "open_weights", "self_hostable", *ABILITIES), _flag),
+    **dict.fromkeys(("free", "open_weights", "self_hostable", *FLAG_KEYS), _flag),
     **dict.fromkeys(("min_context_tokens", "min_output_tokens"), _tokens),
     **dict.fromkeys(("input_types", "output_types"), _types_),
     **dict.fromkeys(("must_have", "must_not_have"), _phrases),

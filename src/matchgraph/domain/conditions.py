@@ -7,11 +7,11 @@ condition keeps how many artifacts out.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
 from matchgraph.domain.artifact import Kind
+from matchgraph.domain.decimals import plain
 from matchgraph.domain.need import Ceiling, Where
 from matchgraph.domain.price import Unit
 
@@ -105,11 +105,17 @@ def contradictions(
     return tuple(found)
 
 
+# Of these lists one entry must hold, so more entries ask for less.
+ANY_OF = ("kinds", "vendors", "families", "providers", "licences")
+
+
 def merge(structured: Where, understood: Iterable[Where]) -> Where:
     """The conditions given as such with those read in the text.
 
-    Shape: lists unite; of single values the given one holds, then the stricter of those read, then
-        the first. A given ceiling holds over a read one for the same unit and currency.
+    Shape: what is read never widens what is given. A list of which one entry must hold is the given
+        one; lists that must hold whole unite, and so do exclusions. Of single values the given one
+        holds, then the stricter of those read, then the first; of two ceilings for one unit and
+        currency the lower one.
     """
     read = Where()
     for where in understood:
@@ -117,14 +123,10 @@ def merge(structured: Where, understood: Iterable[Where]) -> Where:
     news: dict[str, Any] = {}
     for name, value in read.said().items():
         given = getattr(structured, name)
-        if name == "price_ceilings":
-            lines = {(ceiling.per, ceiling.currency) for ceiling in given}
-            news[name] = (
-                *given,
-                *(c for c in read.price_ceilings if (c.per, c.currency) not in lines),
-            )
+        if name in ANY_OF:
+            news[name] = given or value
         elif isinstance(value, tuple):
-            news[name] = tuple(dict.fromkeys((*given, *value)))
+            news[name] = _both(name, given, value)
         elif given is None:
             news[name] = value
     return replace(structured, **news)
@@ -179,12 +181,6 @@ def _ceiling(ceiling: Ceiling) -> str:
     if ceiling.per.is_token:
         return f"at most {plain(ceiling.amount * 1_000_000)} {ceiling.currency} per million {unit}s"
     return f"at most {plain(ceiling.amount)} {ceiling.currency} per {unit}"
-
-
-def plain(amount: Decimal) -> str:
-    """The amount without an exponent or trailing zeros."""
-    written = f"{amount:f}"
-    return written.rstrip("0").rstrip(".") if "." in written else written
 
 
 def _day(prefix: str) -> Callable[[date], str]:

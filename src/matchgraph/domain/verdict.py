@@ -306,7 +306,8 @@ def _free_tier(sides: Sequence[Side]) -> Iterator[Fact]:
     if unknown:
         told += f", and no price of {_listed(unknown)} is known"
     elif not all(free):
-        told += f", {_listed(_of(sides, [not one for one in free]))} cannot"
+        others = _listed(_of(sides, [not one for one in free]))
+        told += f", nobody is known to offer {others} so"
     alone = not unknown and free.count(True) == 1
     yield Fact(FactName.FREE_TIER, _models(models), told, free.index(True) if alone else None)
 
@@ -342,7 +343,10 @@ def _ratios(sides: Sequence[Side], found: PerUnit) -> str:
 
 
 def _capabilities(sides: Sequence[Side], pairs: Pairs) -> Iterator[Fact]:
-    """Shared capabilities that one of them has in a wider form; none where nothing tells."""
+    """Shared capabilities that one of two has in a wider form; none where nothing tells."""
+    if len(sides) != 2:
+        # Each two share others, and a sum over all of them says nothing that one could check.
+        return
     wins = [0] * len(sides)
     shared = 0
     for (one, other), found in pairs.items():

@@ -47,7 +47,7 @@ class Context:
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = "anonymous"
     searcher: str = "anonymous"
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     recent: Recent = field(default_factory=Recent)
     searching: Searching = field(default_factory=Searching)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

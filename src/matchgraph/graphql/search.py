@@ -26,7 +26,7 @@ from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import DataType, Kind, ReasonKind, Unit
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several, text
 from matchgraph.queries import page as pages
-from matchgraph.queries.explanation import Result, Shortfall, explained, shortfall
+from matchgraph.queries.explanation import Result, Shortfall, explained, shortfall, written
 from matchgraph.queries.need import Ready, field_of
 from matchgraph.queries.page import BadCursor
 from matchgraph.queries.searching import Found
@@ -38,6 +38,8 @@ ORDER = "search"
 LONGEST_TEXT = 10_000
 MOST_EXAMPLES = 10
 MOST_ENTRIES = 50
+# So many more are looked up, to see whether there is another page.
+SPARE = 10
 # Units: seconds that an answer waits for being recorded; a group commit takes a few milliseconds.
 PATIENCE = 1.0
 # No search shows so many; a cursor that says so is none.
@@ -237,7 +239,7 @@ class Understanding:
     like: list[str] = strawberry.field(description="The examples.")
     unlike: list[str] = strawberry.field(description="What is not meant.")
     unknown_words: list[str] = strawberry.field(
-        description="Terms of the words that are nowhere in the catalog."
+        description="Words that are nowhere in the catalog."
     )
 
 
@@ -416,6 +418,12 @@ class SearchQuery:
         if after is not None and search is not None and search.need != value:
             raise BadCursor(after)
         results = _left(found, search, search_id, count, first)
+        known = await context.loaders.by_id.load_many(
+            [one.candidate.artifact_id for one in results[: first + SPARE]]
+        )
+        # A read model that is stuck alone may lack what the others know.
+        listed = {listing.id for listing in known if listing is not None}
+        results = [one for one in results if one.candidate.artifact_id in listed]
         page = results[:first]
         served = [
             Served(
@@ -427,9 +435,9 @@ class SearchQuery:
             )
             for number, one in enumerate(page, start=1)
         ]
-        recorded, shown = await asyncio.gather(
-            _record(info, search_id, value, found.ready, served, search, first_page=before is None),
-            explained(context.snapshot, found.ready, page),
+        shown = await explained(context.snapshot, found.ready, page)
+        recorded = await _record(
+            info, search_id, value, found.ready, served, search, first_page=before is None
         )
         nothing = None
         if not found.answer.results:
@@ -523,7 +531,7 @@ async def _record(
                     context.searcher,
                     served,
                 )
-                await context.searching.remember(context.pool, ready.intent.cluster, ready.news)
+                context.searching.remember(context.pool, ready.intent.cluster, ready.news)
             else:
                 await commands.continued(context.store, context.by(None), search_id, served)
     except (Unavailable, OutcomeUnknown, Conflict, TimeoutError) as reason:
@@ -597,7 +605,11 @@ def _understood(found: Found) -> Understanding:
         ],
         like=list(understanding.like),
         unlike=list(understanding.unlike),
-        unknown_words=list(found.answer.unknown),
+        unknown_words=list(
+            dict.fromkeys(
+                word for term, word in written(found.ready).items() if term in found.answer.unknown
+            )
+        ),
     )
 
 

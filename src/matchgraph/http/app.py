@@ -61,9 +61,12 @@ class Api(LiveView):
     def decode_json(self, data: str | bytes) -> object:
         """Raises: JSONDecodeError, which is answered with 400, for whatever is no JSON."""
         try:
-            return super().decode_json(data)
+            found = super().decode_json(data)
         except (ValueError, RecursionError) as reason:
             raise JSONDecodeError(str(reason)[:100], "", 0) from None
+        if not isinstance(found, dict | list):
+            raise JSONDecodeError("a GraphQL request is an object", "", 0)
+        return found
 
     async def get_context(self, request: Any, response: Any) -> Context:
         """One context for each operation."""

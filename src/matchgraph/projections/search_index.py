@@ -268,6 +268,8 @@ class _Documents:
                 " AND p.artifact = gone.artifact AND p.document = gone.document",
                 *map(list, zip(*gone, strict=True)),
             )
+        if known:
+            # Also of a document all of whose words say nothing.
             await db.execute(
                 "DELETE FROM search_text t USING unnest($1::int[], $2::int[])"
                 " AS gone (artifact, document) WHERE t.artifact = gone.artifact"

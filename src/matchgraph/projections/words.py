@@ -30,9 +30,11 @@ STOP = frozenset(
 # Words that only ask.
 ASKING = frozenset(
     """
-    alternative alternatives best find get give good help like looking need needs please recommend
-    search should somebody someone something suggest thing things tool tools use using want wanted
-    wants way
+    alternative alternatives anybody anyone awesome best biggest cheapest dont fastest favorite
+    favourite find get give good great greatest help latest like looking most need needs newest
+    nice nicest please popular really recommend recommended search should simplest somebody
+    someone something strongest suggest thing things tool tools top use using want wanted wants
+    way
     """.split()  # noqa: SIM905
 )
 _stemmer = Stemmer.Stemmer("english")

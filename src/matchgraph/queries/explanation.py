@@ -15,6 +15,10 @@ from matchgraph.queries.snapshot import Snapshot
 
 # So many are named where nothing fits.
 MOST_NEAREST = 5
+# So many words of a need are named that nothing says.
+MOST_UNSAID = 8
+# Cosines from which on two texts mean the same, as people read them, or nearly.
+ALIKE, CLOSE = 0.6, 0.4
 
 
 @dataclass(frozen=True)
@@ -63,23 +67,30 @@ async def explained(
     """The results with their reasons. Of the `nearest` where nothing fits, also the conditions
     that they do not meet. Raises: Unavailable."""
     ids = [one.candidate.artifact_id for one in page]
-    asked: dict[str, str] = {}
-    for word in words(ready.understanding.rest):
-        for term in terms(word):
-            asked.setdefault(term, word)
+    asked = written(ready)
     heard = await _heard(snapshot, ids, list(ready.asked.terms))
     failed = await _failed(snapshot, ids, ready.asked.conditions) if nearest else {}
     found = []
     for one in page:
         id = one.candidate.artifact_id
-        said = [asked.get(term, term) for term in ready.asked.terms if term in heard[id]]
-        unsaid = [asked.get(term, term) for term in ready.asked.terms if term not in heard[id]]
+        said = [word for term, word in asked.items() if term in heard[id]]
+        unsaid = [word for word in asked.values() if word not in said][:MOST_UNSAID]
         met = [c for c in ready.asked.conditions if c not in failed.get(id, ())]
         lacks = [f"Not met: {_sentence(condition)}." for condition in failed.get(id, ())]
         if unsaid:
             lacks.append(f"Nothing in its description says {_listed(unsaid)}.")
         fails = bool(failed.get(id))
         found.append(Result(one, tuple(_reasons(one, said, met)), tuple(lacks), fails))
+    return found
+
+
+def written(ready: Ready) -> dict[str, str]:
+    """The terms of the need that are words, each with the word as it was written."""
+    found: dict[str, str] = {}
+    for word in words(ready.understanding.rest):
+        for term in terms(word):
+            if term in ready.asked.terms:
+                found.setdefault(term, word)
     return found
 
 
@@ -94,24 +105,37 @@ def _reasons(one: Scored, said: Sequence[str], met: Sequence[Condition]) -> list
                 sentence = (
                     f"It is described with {_listed(said)}."
                     if said
-                    else "It is described in the same words as what it shall be like."
+                    else "It is described in the words of the example."
                 )
             case ReasonKind.MEANING:
-                sentence = (
-                    f"What it says of {by} means much the same (cosine {one.candidate.alike:.2f})."
-                )
+                sentence = f"What it says of {by} {_nearness(one.candidate.alike)}."
             case ReasonKind.LIKENESS:
-                sentence = "It is of the same kind as what it shall be like."
+                sentence = "It is of the same kind as the example."
             case ReasonKind.EVIDENCE:
                 sentence = "Searchers with a need like this were better served by it than expected."
             case _:
                 sentence = f"It ranks at {100 * one.candidate.rank:.1f} of 100 points."
         found.append(Reason(kind, sentence, share))
     if one.explored:
-        sentence = "It was hardly shown before and stands here to be seen at all."
+        sentence = "It was hardly ever shown, so it stands here to be seen."
         found.append(Reason(ReasonKind.EXPLORATION, sentence))
-    found += [Reason(ReasonKind.CONDITION, f"It is met: {_sentence(c)}.") for c in met]
+    found += [Reason(ReasonKind.CONDITION, _met(condition)) for condition in met]
     return found
+
+
+def _nearness(alike: float) -> str:
+    if alike >= ALIKE:
+        said = "means much the same"
+    else:
+        said = "is close in meaning" if alike >= CLOSE else "comes nearest in meaning"
+    return f"{said} (cosine {alike:.2f})"
+
+
+def _met(condition: Condition) -> str:
+    if condition.name == "must_not_have":
+        # What nobody wrote down nobody can rule out.
+        return f"Nothing says that it has or needs {_listed(condition.where.must_not_have)}."
+    return f"It is met: {_sentence(condition)}."
 
 
 def _sentence(condition: Condition) -> str:
@@ -189,14 +213,17 @@ async def shortfall(snapshot: Snapshot, ready: Ready, model: str | None) -> Shor
 
 
 async def _nearest(snapshot: Snapshot, ready: Ready, model: str | None) -> Sequence[Scored]:
-    """Who comes nearest when conditions may fail: the fewest of them, then the best match. To words
-    that mean nothing nobody does: then it is who ranks best of those that meet the conditions."""
+    """Who comes nearest: of those that meet the conditions who matches best, or ranks best where
+    the words mean nothing. If there are none, conditions may fail: the fewest of them."""
     conditions = ready.asked.conditions
-    found: Answer = await find(
-        snapshot, replace(ready.asked, conditions=()), model, whoever_is_nearest=True
-    )
-    if conditions and not found.results:
-        found = await find(snapshot, Asked(conditions=conditions), model)
+    found = Answer(results=())
+    if conditions:
+        found = await find(snapshot, ready.asked, model, whoever_is_nearest=True)
+        if not found.results:
+            found = await find(snapshot, Asked(conditions=conditions), model)
+    if not found.results:
+        relaxed = replace(ready.asked, conditions=())
+        found = await find(snapshot, relaxed, model, whoever_is_nearest=True)
     failed = await _failed(
         snapshot, [one.candidate.artifact_id for one in found.results], conditions
     )

@@ -13,7 +13,7 @@ from matchgraph.domain.search import Intent
 from matchgraph.domain.understanding import Reading, understand
 from matchgraph.domain.vocabulary import Vocabulary, squashed
 from matchgraph.embedding import Embedder
-from matchgraph.projections.words import words
+from matchgraph.projections.words import ASKING, STOP, words
 from matchgraph.queries import artifact, match_graph, price
 from matchgraph.queries.artifact import Listing
 from matchgraph.queries.conditions import conditions
@@ -49,9 +49,10 @@ class Contradiction(Exception):
     """Two conditions that no artifact can meet together."""
 
     def __init__(self, one: str, other: str, sentence: str) -> None:
-        super().__init__(
-            f"`{field_of(one)}` and `{field_of(other)}` contradict each other: {sentence}."
-        )
+        said = f"`{field_of(one)}`"
+        if other != one:
+            said += f" and `{field_of(other)}` contradict each other"
+        super().__init__(f"{said}: {sentence}.")
         self.conditions = (one, other)
 
 
@@ -128,6 +129,9 @@ async def ready(
     )
     if not (asked.has_aim or asked.unlike or asked.conditions):
         raise EmptyNeed
+    if asked.conditions and not asked.like and not _tells(understanding.rest):
+        # "The most popular MCP server": beside the conditions, the words only ask for the best.
+        asked = replace(asked, terms={}, vector=None)
     near = await _intents(snapshot, vector, embedder)
     return Ready(
         asked=replace(asked, learned=await match_graph.learned(snapshot, near, today)),
@@ -161,6 +165,10 @@ async def _understood(
         like=tuple(dict.fromkeys((*need.like, *(s for r in read.readings for s in r.like)))),
         unlike=tuple(dict.fromkeys((*need.unlike, *(s for r in read.readings for s in r.unlike)))),
     )
+
+
+def _tells(text: str) -> bool:
+    return any(word not in ASKING and word not in STOP for word in words(text))
 
 
 def _means_something(text: str, embedder: Embedder) -> bool:

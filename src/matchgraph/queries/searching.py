@@ -19,6 +19,10 @@ from matchgraph.queries.vocabulary import Vocabularies
 log = logging.getLogger(__name__)
 
 
+# More intents than that at once would take connections from those who ask.
+MOST_AT_ONCE = 4
+
+
 @dataclass(frozen=True)
 class Found:
     """A need as it was understood, and who serves it, best first."""
@@ -34,6 +38,7 @@ class Searching:
     def __init__(self, embedder: Embedder | None = None) -> None:
         self.embedder = embedder
         self._vocabularies = Vocabularies()
+        self._remembering: set[asyncio.Task[None]] = set()
 
     @property
     def model(self) -> str | None:
@@ -58,10 +63,16 @@ class Searching:
         made = await ready(snapshot, need, vocabulary, self.embedder, today=today, ignored=ignored)
         return Found(made, await find(snapshot, made.asked, self.model))
 
-    async def remember(self, pool: Pool, cluster: UUID, vector: Vector | None) -> None:
-        """Keeps what an intent means, so that later needs that mean the same are known for it."""
-        if vector is None or self.model is None:
-            return
+    def remember(self, pool: Pool, cluster: UUID, vector: Vector | None) -> None:
+        """Keeps what an intent means, so that later needs that mean the same are known for it;
+        nobody waits for that."""
+        if vector is not None and len(self._remembering) < MOST_AT_ONCE:
+            task = asyncio.create_task(self.keep(pool, cluster, vector), name="intent")
+            self._remembering.add(task)
+            task.add_done_callback(self._remembering.discard)
+
+    async def keep(self, pool: Pool, cluster: UUID, vector: Vector) -> None:
+        """Writes down what an intent means, if it can."""
         try:
             await pool.execute(
                 "INSERT INTO intent_vector VALUES ($1, $2, $3::text::halfvec)"

@@ -42,6 +42,10 @@ class Snapshot:
             except (*LOST, *FULL) as reason:
                 raise Unavailable(f"the database cannot answer now: {reason}") from reason
 
+    def another(self) -> "Snapshot":
+        """A view of its own over the same connections, of the moment when it is first read."""
+        return Snapshot(self._pool)
+
     async def _begin(self) -> None:
         assert self._connection is not None, "acquired before"
         await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -16,6 +16,8 @@ from matchgraph.queries.snapshot import Snapshot
 WORD = re.compile(r"[^\W\d_]{4,}")
 # Words from this length on may be two mistakes away.
 LONG = 7
+# Shorter words are too near to others.
+SHORT = 5
 MOST_SUGGESTIONS = 20
 MOST_CORRECTED = 12
 # Beyond that it is no word that somebody misspelt.
@@ -49,7 +51,7 @@ async def corrected(
     def replace(match: "re.Match[str]") -> str:
         word = match[0]
         best = read.get(plain(word))
-        if best is None or (_is_short_name(word) and sorted(best) != sorted(plain(word))):
+        if best is None or not _may_be(word, best):
             return word
         corrections[word] = Correction(word, best)
         return best
@@ -114,10 +116,16 @@ async def _two_away(snapshot: Snapshot, words: Sequence[str]) -> dict[str, str]:
     return {word: read for word, read in best.items() if read is not None}
 
 
-def _is_short_name(word: str) -> bool:
-    """Whether it is written like a name, and so short that it may be one that nobody knows, such as
-    DeepL: then only letters can have been swapped."""
-    return len(word) < LONG and not (word.islower() or word.istitle() or word.isupper())
+def _may_be(word: str, read: str) -> bool:
+    """Whether the one may be a misspelling of the other: of a short word, or of one that is written
+    like a name, only letters can have been swapped, for it may be one that nobody knows; and two
+    mistakes hardly ever change how a word begins."""
+    if sorted(read) == sorted(plain(word)):
+        return True
+    named = not (word.islower() or word.istitle())
+    if len(word) < (LONG if named else SHORT):
+        return False
+    return read[0] == plain(word[0]) or abs(len(read) - len(word)) < 2
 
 
 def _edits(word: str) -> Iterator[str]:

@@ -1,14 +1,19 @@
 """The names that the catalog knows, by which plain words are understood."""
 
 import asyncio
+import logging
 import time
 from collections import defaultdict
 
 from matchgraph.domain.vocabulary import Vocabulary
+from matchgraph.eventstore.errors import Unavailable
 from matchgraph.queries.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
 
 # Units: seconds. A name that is newer than that is understood; until then it is matched as a word.
 FRESH = 60.0
+SHORT = 0.1
 NAMES = """
 SELECT 'vendor' AS what, vendor AS name, NULL AS way FROM artifact_listing
   WHERE vendor IS NOT NULL AND status = 'active' GROUP BY vendor
@@ -42,24 +47,40 @@ class Vocabularies:
         """The names as of the view, or of up to a minute before where reading them takes long.
         Raises: Unavailable."""
         made_of = await _state(snapshot)
-        if made_of == self._made_of or not self._due():
+        if made_of == self._made_of or not self._due() or (self._turn.locked() and self._made_of):
             return self._vocabulary
         async with self._turn:
             if made_of != self._made_of and self._due():
-                started = time.monotonic()
-                self._vocabulary = await _read(snapshot)
-                self._made_of, self._made_at = made_of, time.monotonic()
-                self._took = self._made_at - started
+                await self._read(snapshot, made_of)
         return self._vocabulary
+
+    async def _read(self, snapshot: Snapshot, made_of: tuple[object, ...]) -> None:
+        """Reads it again, within the view of whoever asks while that takes no time. Where a catalog
+        is too large to be read, searches go on without its names."""
+        started = time.monotonic()
+        view = snapshot if self._took < SHORT else snapshot.another()
+        try:
+            self._vocabulary = await _read(view)
+            self._made_of = made_of
+        except Unavailable:
+            if view is snapshot:
+                raise
+            log.exception("the names of the catalog cannot be read")
+        finally:
+            self._made_at = time.monotonic()
+            self._took = self._made_at - started
+            if view is not snapshot:
+                await view.close()
 
     def _due(self) -> bool:
         # A small catalog is read in no time, so whoever adds to it is understood at once.
-        return self._took < 0.1 or time.monotonic() - self._made_at > FRESH
+        return self._took < SHORT or time.monotonic() - self._made_at > FRESH
 
 
 async def _state(snapshot: Snapshot) -> tuple[object, ...]:
     rows = await snapshot.fetch(
         "SELECT (SELECT max(position) FROM artifact_listing) AS artifacts,"
+        " (SELECT max(position) FROM capability_listing) AS capabilities,"
         " (SELECT max(position) FROM price_history) AS prices,"
         " (SELECT max(position) FROM rank_calibration) AS ranks"
     )
