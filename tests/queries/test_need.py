@@ -121,6 +121,21 @@ async def test_what_nothing_can_meet_together_says_which_two(pool: Pool) -> None
         assert all(field_of(name) in str(refused.value) for name in names)
 
 
+async def test_the_words_may_not_say_the_opposite_of_what_is_given(pool: Pool) -> None:
+    with pytest.raises(Contradiction, match='"free" say the opposite'):
+        await made_ready(pool, Need(text="free tables", where=Where(free=False)))
+
+
+async def test_like_something_but_cheaper_is_cheaper_than_that(pool: Pool) -> None:
+    need = Need(text="like scribe but cheaper")
+    made = (await made_ready(pool, need)).understanding
+    assert made.where == Where(cheaper_than="scribe")
+    assert (made.like, made.rest) == (("scribe",), "")
+    again = (await made_ready(pool, need, ignored=["cheaper_than:scribe"])).understanding
+    assert again.where == Where()
+    assert "cheaper" in again.rest
+
+
 async def test_what_was_read_can_be_switched_off(pool: Pool) -> None:
     need = Need(text="extract tables for free, not Bolt")
     made = (await made_ready(pool, need)).understanding

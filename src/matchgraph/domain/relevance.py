@@ -20,7 +20,7 @@ FURTHER = 0.25
 FURTHER_TEXTS = 3
 ITSELF = 0.2
 # An artifact of the same kind as the example is a little more like it.
-SAME_KIND = 0.05
+SAME_KIND = 0.15
 # How much likeness to what is not meant counts against it.
 AGAINST = 0.5
 # Bounds of what is known besides: neither can put a candidate above one that is that much better.

@@ -1,6 +1,7 @@
 """A need made ready for the search: spelled right, understood, its names resolved, and embedded."""
 
 import asyncio
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -10,7 +11,7 @@ from matchgraph.domain.conditions import contradictions, merge, sentences_of
 from matchgraph.domain.need import Need, Where
 from matchgraph.domain.price import Price
 from matchgraph.domain.search import Intent
-from matchgraph.domain.understanding import Reading, understand
+from matchgraph.domain.understanding import Reading, Understood, understand
 from matchgraph.domain.vocabulary import Vocabulary, squashed
 from matchgraph.embedding import Embedder
 from matchgraph.projections.words import ASKING, STOP, words
@@ -155,7 +156,9 @@ async def _understood(
         text, corrections = await corrected(
             snapshot, need.text.strip(), lambda word: _is_known(word, vocabulary, embedder)
         )
-    read = understand(text or "", vocabulary, ignored, today=today)
+    read = _cheaper(understand(text or "", vocabulary, ignored, today=today), text or "", ignored)
+    for reading in read.readings:
+        _check(need.where, reading)
     return Understanding(
         text=text,
         rest=read.rest.strip(),
@@ -165,6 +168,41 @@ async def _understood(
         like=tuple(dict.fromkeys((*need.like, *(s for r in read.readings for s in r.like)))),
         unlike=tuple(dict.fromkeys((*need.unlike, *(s for r in read.readings for s in r.unlike)))),
     )
+
+
+def _cheaper(read: Understood, text: str, ignored: Collection[str]) -> Understood:
+    """Reads "like X but cheaper", once it is known what X is."""
+    like = [slug for reading in read.readings for slug in reading.like]
+    found = CHEAPER.search(read.rest)
+    if len(like) != 1 or not found or f"cheaper_than:{like[0]}" in ignored:
+        return read
+    where = Where(cheaper_than=like[0])
+    start = max(0, text.find(found[0]))
+    reading = Reading(
+        id=f"cheaper_than:{like[0]}",
+        span=(start, start + len(found[0])),
+        words=found[0],
+        sentence=sentences_of(where)["cheaper_than"],
+        where=where,
+    )
+    rest = " ".join((read.rest[: found.start()] + read.rest[found.end() :]).split())
+    return Understood(rest, (*read.readings, reading))
+
+
+CHEAPER = re.compile(r"(?:\b(?:but|and|only|just|much) )*\bcheaper\b(?! than)", re.IGNORECASE)
+
+
+def _check(given: Where, reading: Reading) -> None:
+    """Raises: Contradiction where the words say the opposite of a condition that is given."""
+    for name, value in reading.where.said().items():
+        said = getattr(given, name)
+        if isinstance(value, bool) and said is not None and said != value:
+            raise Contradiction(
+                name,
+                name,
+                f'it is given as {str(said).lower()}, and the words "{reading.words}" say the'
+                f' opposite; if they do not, put "{reading.id}" into `ignore`',
+            )
 
 
 def _tells(text: str) -> bool:
