@@ -83,12 +83,11 @@ CREATE TABLE match_search (
 );
 CREATE INDEX match_search_by_day ON match_search (day, position);
 
--- How many reports of each searcher counted on which recent day, and how many results they chose.
+-- How many reports of each searcher counted on which recent day.
 CREATE TABLE match_searcher (
   day date NOT NULL,
   searcher text NOT NULL COLLATE "C",
   reports bigint NOT NULL,
-  chosen bigint NOT NULL,
   PRIMARY KEY (day, searcher)
 );
 

@@ -14,6 +14,7 @@ from matchgraph.domain.alignment import (
     Pair,
     Threshold,
     align,
+    align_each,
     contradict,
     facets,
     groups,
@@ -184,6 +185,19 @@ def test_alignment_is_one_to_one_and_the_same_from_either_side(
     )
     assert {(pair.right, pair.left, pair.likeness) for pair in turned} == {
         (pair.left, pair.right, pair.likeness) for pair in pairs
+    }
+
+
+@given(cases())
+def test_several_are_aligned_two_at_a_time(
+    case: tuple[list[Capability], list[Capability], list[list[float]]],
+) -> None:
+    left, right, near = case
+    same = [[float(one is other) for other in left] for one in left]
+    found = align_each([left, right, left], {(0, 1): near, (0, 2): same}, LIMITS)
+    assert found == {
+        (0, 1): align(left, right, near, LIMITS),
+        (0, 2): align(left, left, same, LIMITS),
     }
 
 

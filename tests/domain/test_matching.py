@@ -17,16 +17,14 @@ from matchgraph.domain.matching import (
     TOLERATED,
     Cell,
     Count,
-    Said,
-    Weight,
     decay,
     gained,
     share,
     theta,
-    weigh,
     within,
 )
 from matchgraph.domain.search import Outcome
+from tests.domain.weighing import Said, Weight, weigh
 
 DAY = date(2026, 3, 1)
 RATE = 0.1

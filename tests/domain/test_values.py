@@ -13,6 +13,7 @@ from matchgraph.domain import text
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.capability import DataType
 from matchgraph.domain.currency import CURRENCIES
+from matchgraph.domain.decimals import plain
 from matchgraph.domain.errors import (
     BadNumber,
     BadSlug,
@@ -161,6 +162,14 @@ def test_an_amount_is_kept_exactly_and_written_in_one_way(said: str, kept: str) 
 def test_a_number_that_stands_for_something_else_is_no_amount(said: str) -> None:
     with pytest.raises(PriceSentinel):
         canonical(Decimal(said))
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [("1E+3", "1000"), ("2.50", "2.5"), ("3.000", "3"), ("100", "100"), ("2E-7", "0.0000002")],
+)
+def test_a_number_is_written_without_exponent_or_trailing_zeros(said: str, written: str) -> None:
+    assert plain(Decimal(said)) == written
 
 
 @for_all(st.decimals(min_value=0, max_value="999999999", places=18))

@@ -2,23 +2,32 @@
 which is the better one."""
 
 import asyncio
+import random
 import re
+import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from matchgraph import embedding
 from matchgraph.commands.catalog import take_in
+from matchgraph.domain.alignment import align
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.ranking import ADOPTION, CHECKLIST, ECOSYSTEM
 from matchgraph.domain.search import Outcome, Served
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
+from matchgraph.eventstore.tasks import stop
 from matchgraph.imports import manifest, models_dev
+from matchgraph.queries.meaning import Texts, near
 from matchgraph.servers import Servers
 from tests.conftest import project
+from tests.domain.test_alignment import can
 from tests.graphql.client import Api, serving
 from tests.graphql.mutations import (
     ARTIFACT,
@@ -47,6 +56,8 @@ VERDICT = """query ($slugs: [String!]!) { compare(slugs: $slugs) {
     leftShare low high }
   verdict { outcome winner margin confidence sentence facts { name favours values sentence } } } }
 """
+SHORT = """query ($slugs: [String!]!) { compare(slugs: $slugs) {
+  alignedBy verdict { outcome } } }"""
 # Everything that can be asked of the artifacts beside the table.
 ALL = """query ($slugs: [String!]!) { compare(slugs: $slugs) {
   position rows { name values favours { outcome slug } }
@@ -184,6 +195,87 @@ async def test_a_comparison_takes_as_many_statements_whatever_is_compared(
         ["big-5", "big-6", "big-7", "big-8", "big-9"],
     ):
         assert len(await statements(furnished, query, slugs=slugs)) == len(few)
+
+
+async def test_others_are_answered_while_hundreds_of_capabilities_are_compared(
+    url: str, api: Api
+) -> None:
+    drawn = random.Random(1)
+    words = [
+        "reads",
+        "writes",
+        "tables",
+        "invoices",
+        "speech",
+        "maps",
+        "images",
+        "translates",
+        "generates",
+        "answers",
+    ]
+
+    def some(many: int) -> str:
+        return " ".join(drawn.choices(words, k=many))
+
+    several = [
+        {
+            **ARTIFACT,
+            "slug": f"able-{n}",
+            "capabilities": [
+                {
+                    **CAPABILITY,
+                    "key": f"can-{n}-{number}",
+                    "name": some(4),
+                    "description": some(30),
+                    "intents": [some(6), some(5)],
+                }
+                for number in range(100)
+            ],
+        }
+        for n in range(5)
+    ]
+    slugs = [one["slug"] for one in several]
+    await seen(api, (await call(api, "importArtifacts", artifacts=several))["position"])
+    admin = await asyncpg.connect(url)
+    await admin.execute("ANALYZE")
+    await admin.close()
+    sides = [
+        [
+            can(one["key"], one["name"], one["description"], intents=tuple(one["intents"]))
+            for one in artifact["capabilities"]
+        ]
+        for artifact in several
+    ]
+    alone, silences = [], []
+    for _ in range(3):
+        begun = time.perf_counter()
+        whole = near([Texts.of(one, "x") for side in sides for one in side]).tolist()
+        for left, right in combinations(range(5), 2):
+            rows = whole[left * 100 : left * 100 + 100]
+            align(sides[left], sides[right], [row[right * 100 :][:100] for row in rows])
+        alone.append(time.perf_counter() - begun)
+        async with listening() as silence:
+            await api.ask(SHORT, slugs=slugs)
+        silences.append(max(silence))
+    assert min(silences) < min(alone) / 2, (silences, alone)
+
+
+@asynccontextmanager
+async def listening() -> AsyncIterator[list[float]]:
+    """For how long at a time nobody else had a turn on the event loop."""
+    silences = [0.0]
+
+    async def listen() -> None:
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0.001)
+            silences.append(time.perf_counter() - begun)
+
+    task = asyncio.create_task(listen())
+    try:
+        yield silences
+    finally:
+        await stop(task)
 
 
 async def test_a_list_takes_as_many_statements_however_long_it_is(furnished: Api) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from matchgraph.commands.outcome_token import pseudonym, sign
+from matchgraph.commands.outcome_token import LONGEST, pseudonym, sign
 from matchgraph.commands.search import MESSAGES, MOST_REPORTS, answered
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.need import Need
@@ -106,7 +106,19 @@ async def test_more_reports_than_count_in_a_day_are_discarded(api: Api) -> None:
     assert found["reason"] == "OVER_CAP"
 
 
-@pytest.mark.parametrize(("token", "message"), [("x" * 1_001, "1000"), ("a\0b", "stored")])
+async def test_while_the_match_graph_is_behind_no_report_is_one_too_many(still: Api) -> None:
+    counted = []
+    for number in range(MOST_REPORTS // 2 + 1):
+        page = served(["a", "b"])
+        id = UUID(int=number + 1)
+        await answered(still.store, BY, id, Need(text="x"), INTENTS[0], "ann", page)
+        counted += [(await report(still, sign(SECRETS, id, one)))["__typename"] for one in page]
+    assert counted == ["OutcomeReported"] * (MOST_REPORTS + 2)
+
+
+@pytest.mark.parametrize(
+    ("token", "message"), [("x" * (LONGEST + 1), str(LONGEST)), ("a\0b", "stored")]
+)
 async def test_what_can_be_no_token_at_all_is_no_report(
     still: Api, token: str, message: str
 ) -> None:
@@ -147,7 +159,7 @@ async def test_an_artifact_shows_what_it_was_served_for(api: Api) -> None:
     first, second = artifact["matchEdges"]["nodes"]
     assert first == {
         **first,
-        "intent": INTENTS[0].label,
+        "intent": None,
         "capabilityKey": "parse-tables",
         "capability": {"name": "Tables"},
         "position": str(end + 1),
@@ -161,7 +173,7 @@ async def test_an_artifact_shows_what_it_was_served_for(api: Api) -> None:
         "exposure": 1.0,
         "utility": 0.6,
     }
-    assert (second["intent"], second["searchers"]) == (INTENTS[1].label, 0)
+    assert (second["intent"], second["searchers"]) == (None, 0)
     page = await api.ask(EDGES, slug="parser", first=1, at="0")
     info = page["artifact"]["matchEdges"]["pageInfo"]
     assert info["hasNextPage"]

@@ -10,10 +10,11 @@ from eventsourcing.persistence import StoredEvent
 
 from matchgraph.domain.artifact import Artifact, Kind
 from matchgraph.domain.calibration import MATCH_MEAN, Calibration
-from matchgraph.domain.matching import FORGOTTEN, NEVER_SERVED, Cell, Count, Said, decay, weigh
+from matchgraph.domain.matching import FORGOTTEN, NEVER_SERVED, Cell, Count, decay
 from matchgraph.domain.ranking import assumed_rate
 from matchgraph.domain.search import Search
 from matchgraph.eventstore import codec
+from tests.domain.weighing import Said, weigh
 
 
 class Counted:

@@ -1,27 +1,29 @@
 """The match graph: which artifact served which intent, by which capability, and how well."""
 
 from collections import Counter, defaultdict
+from contextlib import suppress
 from datetime import date, timedelta
 from itertools import combinations
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from eventsourcing.persistence import StoredEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.matching import HALF_LIFE, decay, theta
 from matchgraph.domain.need import Need
-from matchgraph.domain.search import UTILITY, Intent, Outcome, Search, is_choice
-from matchgraph.eventstore.connection import Pool
+from matchgraph.domain.search import UTILITY, Discarded, Intent, Outcome, Search, is_choice
+from matchgraph.eventstore.connection import Pool, connect
 from matchgraph.eventstore.store import Store, open_store
 from matchgraph.projections.match_graph import (
     KEPT_SEARCH,
     KEPT_SEARCHER,
     MATCH_GRAPH,
 )
-from matchgraph.projections.runner import rebuild
+from matchgraph.projections.runner import Runner, rebuild
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import INTENTS, World, served, worlds
@@ -73,7 +75,7 @@ async def test_a_search_begins_a_cluster_and_counts_what_it_served(
     await log.search((), intent=OTHER)
     await project(url, store, ONLY)
     rows = await pool.fetch("SELECT * FROM match_cluster ORDER BY position")
-    assert [values(row, "cluster", "label", "hash", "searches", "position") for row in rows] == [
+    assert [values(row, "cluster", "label", "searches", "position") for row in rows] == [
         (TABLES.cluster, TABLES.label, 2, 1),
         (OTHER.cluster, OTHER.label, 1, 3),
     ]
@@ -207,6 +209,23 @@ async def test_compared_is_what_was_examined(url: str, store: Store, pool: Pool,
     assert (await fared(pool))["a", "b"] == (2, 1, 1)
 
 
+async def test_a_later_page_below_an_outcome_is_compared_with_it_once(
+    url: str, store: Store, pool: Pool, log: Log
+) -> None:
+    made = await log.search(served(["a"]), a=CLICKED)
+    made.continue_(served(["b", "c"], first=2))
+    await log.append(0, made)
+    await project(url, store, ONLY)
+    assert await fared(pool) == {("a", "b"): (1, 1, 0)}
+    await log.report(made, "b", SUCCEEDED)
+    await project(url, store, ONLY)
+    assert await fared(pool) == {
+        ("a", "b"): (1, 0, 1),
+        ("a", "c"): (1, 1, 0),
+        ("b", "c"): (1, 1, 0),
+    }
+
+
 async def test_only_the_first_results_are_compared(
     url: str, store: Store, pool: Pool, log: Log
 ) -> None:
@@ -229,9 +248,9 @@ async def test_reports_are_counted_by_searcher_and_day(
     await project(url, store, ONLY)
     rows = await pool.fetch("SELECT * FROM match_searcher")
     assert {tuple(row) for row in rows} == {
-        (TODAY, "ann", 2, 1),
-        (TODAY, "bob", 1, 1),
-        (TODAY + timedelta(days=1), "bob", 1, 0),
+        (TODAY, "ann", 2),
+        (TODAY, "bob", 1),
+        (TODAY + timedelta(days=1), "bob", 1),
     }
 
 
@@ -292,6 +311,10 @@ _moves = st.lists(
 )
 
 
+def _end(search: Search) -> int:
+    return max((one.position for one in search.served.values()), default=0)
+
+
 @settings(max_examples=12, deadline=None)
 @given(moves=_moves, days=_days, cut=st.integers(1, 30), page=st.sampled_from([2, 3, 7]))
 async def test_months_of_searches_give_the_same_bytes_in_any_pages(
@@ -310,7 +333,7 @@ async def test_months_of_searches_give_the_same_bytes_in_any_pages(
         else:
             made = searches[-back]
             if move == "continue":
-                made.continue_(served(slugs, capabilities, first=5))
+                made.continue_(served(slugs, capabilities, first=_end(made) + 1))
             elif made.chosen < 3 and (left := made.served.keys() - made.outcomes.keys()):
                 made.report(min(left), outcome)
         events += on(day, made)
@@ -325,6 +348,59 @@ async def test_months_of_searches_give_the_same_bytes_in_any_pages(
             await start_over(url, ONLY)
             await project(url, store, ONLY, page=size)
             assert await contents(url, ONLY) == live
+
+
+# Of one search: what each further page adds, and which result ends how.
+_steps = st.lists(
+    st.one_of(
+        st.lists(st.sampled_from("abcdef"), min_size=1, max_size=2, unique=True),
+        st.tuples(st.integers(0, 5), st.sampled_from(Outcome)),
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    several=st.lists(
+        st.tuples(st.lists(st.sampled_from("abcdef"), max_size=3, unique=True), _steps),
+        min_size=2,
+        max_size=8,
+    )
+)
+async def test_pairs_count_each_search_once_whenever_its_pages_and_outcomes_came(
+    clones: Clones, several: list[Any]
+) -> None:
+    events: list[StoredEvent] = []
+    together: Counter[tuple[UUID, UUID]] = Counter()
+    for number, (slugs, steps) in enumerate(several):
+        search = Search.answer(UUID(int=number + 1), Need(), TABLES, "ann", served(slugs))
+        for step in steps:
+            if isinstance(step, list):
+                search.continue_(served(step, first=_end(search) + 1))
+            elif search.served:
+                which, outcome = step
+                with suppress(Discarded):
+                    search.report(list(search.served)[which % len(search.served)], outcome)
+        events += on(0, search)
+        if search.outcomes:
+            lowest = max(search.served[id].position for id in search.outcomes)
+            examined = [id for id, one in search.served.items() if one.position <= lowest + 1]
+            together.update(combinations(sorted(examined), 2))
+    async with clones() as url, open_store(url) as store:
+        await store.append_batch(events, BY)
+        db = await connect(url, "test")
+        runner = Runner(url, store.listener, ONLY, page=1)
+        try:
+            while await runner.advance(db):
+                for pair in await db.fetch("SELECT * FROM match_pair"):
+                    assert min(values(pair, "together", "left_better", "right_better")) >= 0
+                    assert pair["together"] >= pair["left_better"] + pair["right_better"]
+            pairs = await db.fetch("SELECT * FROM match_pair WHERE together > 0")
+            assert {(p["left_id"], p["right_id"]): p["together"] for p in pairs} == together
+        finally:
+            await db.close()
 
 
 @settings(max_examples=10, deadline=None)

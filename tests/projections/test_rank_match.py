@@ -11,10 +11,9 @@ from eventsourcing.persistence import StoredEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matchgraph.domain import matching
 from matchgraph.domain.artifact import Artifact, id_of
 from matchgraph.domain.calibration import Calibration, Scales
-from matchgraph.domain.matching import Count, Said, decay, theta
+from matchgraph.domain.matching import LEAST_CAP, Cell, Count, decay, theta
 from matchgraph.domain.need import Need
 from matchgraph.domain.ranking import MILLION, PARTS, PartName, of_matches
 from matchgraph.domain.search import (
@@ -26,9 +25,11 @@ from matchgraph.domain.search import (
 from matchgraph.eventstore.connection import Connection, Pool, connect
 from matchgraph.eventstore.store import Store, open_store
 from matchgraph.projections.rank_board import RANK_BOARD
-from matchgraph.projections.rank_match import Cells, count, weigh
+from matchgraph.projections.rank_match import SLICE, Cells, count, weigh
 from matchgraph.queries import rank
 from tests.conftest import project
+from tests.domain import weighing
+from tests.domain.weighing import Said
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import INTENTS, World, artifact, served, stored_events, worlds
 from tests.projections.matches import at, counted, on_days
@@ -291,17 +292,44 @@ def test_all_cells_at_once_weigh_what_each_does(said: list[Said], rate: float) -
         chosen=np.array([one.chosen for one in said], bool),
         assumed=np.full(len(artifacts), rate),
     )
-    one_by_one = matching.weigh(said, dict.fromkeys(artifacts, rate))
+    one_by_one = weighing.weigh(said, dict.fromkeys(artifacts, rate))
     at_once = weigh(columns)
     assert [one.cap for one in one_by_one] == at_once.cap.tolist()
     assert [one.trust for one in one_by_one] == at_once.trust.tolist()
     totals = dict.fromkeys(artifacts, Count())
     for one, weight in zip(said, one_by_one, strict=True):
-        cell = matching.Cell(
-            date.min, one.exposure, one.utility, one.chosen, weight.cap, weight.trust
-        )
+        cell = Cell(date.min, one.exposure, one.utility, one.chosen, weight.cap, weight.trust)
         totals[one.artifact] = totals[one.artifact].moved(Count(), cell.counted(None))
     assert count(columns, at_once) == list(totals.values())
+
+
+async def test_more_cells_than_a_slice_weigh_what_they_do_beside_all_others(
+    url: str, store: Store, pool: Pool
+) -> None:
+    slugs = [f"a{number}" for number in range(100)]
+    events = on(0, *map(artifact, slugs))
+    for number in range(2_000):
+        seen = [slugs[(number * 7 + n) % 100] for n in range(10)]
+        shown = search(number + 1, f"somebody-{number % 499}", seen)
+        # One of them praises what is far down the list, too.
+        for slug in seen[-3:] if number % 499 == 0 else seen[:1]:
+            shown.report(id_of(slug), Outcome.SUCCEEDED)
+        # What only the first of them saw has faded away when ranks are calibrated.
+        events += on(0 if number < 500 else 190, shown)
+    await store.append_batch(events, BY)
+    await project(url, store, ONLY)
+    before = await pool.fetchval("SELECT count(*) FROM rank_match")
+    events += on(200, calibration(200))
+    await store.append_batch(events[-1:], BY)
+    await project(url, store, ONLY)
+    expected = counted(events)
+    assert SLICE < len(expected.cells) < before
+    found = await pool.fetch("SELECT * FROM rank_match")
+    assert {(row[0], row[1]): Cell(*list(row)[2:]) for row in found} == expected.cells
+    assert sum(row["cap"] > LEAST_CAP for row in found) > SLICE
+    assert any(row["trust"] < 1.0 for row in found)
+    totals = await pool.fetch("SELECT * FROM rank_match_total")
+    assert {row[0]: Count(*list(row)[1:]) for row in totals} == expected.pending
 
 
 async def test_a_page_of_two_thousand_searches_is_counted_without_delay(

@@ -1,6 +1,7 @@
 """Every text gets one vector of each model in use, whoever is at work and whoever is killed."""
 
 import asyncio
+import logging
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import numpy as np
+import pytest
 
 from matchgraph.embedding import Embedder, load
 from matchgraph.embedding.embedder import Vectors
@@ -42,6 +44,20 @@ class Noting:
 
     def knows(self, word: str) -> bool:
         return self._embedder.knows(word)
+
+
+class Refusing(Noting):
+    """The model, which fails at one text, and says at which."""
+
+    def __init__(self, refused: str) -> None:
+        super().__init__()
+        self._refused = refused
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if self._refused in texts:
+            self.asked[self._refused] += 1
+            raise ValueError(f"cannot read {self._refused!r}")
+        return super().embed(texts)
 
 
 async def say(db: Connection, texts: Iterable[str], *, first: int = 1) -> None:
@@ -185,6 +201,76 @@ async def test_texts_that_come_without_an_event_are_found_by_looking_at_everythi
         await say(db, ["draws", "sings"], first=100)
         await all_there(db, embedder)
     assert max(embedder.asked.values()) == 1
+
+
+async def all_but_one(db: Connection, embedder: Embedder) -> None:
+    async def there() -> bool:
+        return await missing(db, embedder.model) == 1
+
+    await until(there, patience=4)
+
+
+def told(caplog: pytest.LogCaptureFixture, text: str) -> int:
+    """In how many records the hash of the text is; the text itself is in none."""
+    formatter = logging.Formatter()
+    lines = [formatter.format(record) for record in caplog.records]
+    assert not [line for line in lines if text in line]
+    return sum(str(hash_of(text)) in line for line in lines)
+
+
+async def test_a_text_that_the_model_fails_at_keeps_no_other_from_its_vector(
+    url: str, store: Store, db: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = [f"text {number}" for number in range(100)]
+    refused = min(texts, key=hash_of)
+    embedder = Refusing(refused)
+    await say(db, texts)
+    store.listener._poll = 0.05
+    async with at_work(url, store, embedder, rest=0.1):
+        await all_but_one(db, embedder)
+        assert told(caplog, refused) == 1
+        asked = embedder.asked[refused]
+        # It is not tried again when everything is looked at once more.
+        await say(db, ["draws"], first=1_000)
+        await all_but_one(db, embedder)
+        await say(db, ["sings"], first=1_001)
+        await all_but_one(db, embedder)
+    assert hash_of(refused) not in await vectors(db, embedder.model)
+    assert embedder.asked[refused] == asked <= 2
+    assert told(caplog, refused) == 1
+
+
+async def test_a_new_text_that_the_model_fails_at_holds_nothing_up(
+    url: str, store: Store, db: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await publish(store, "parser", "Reads tables.", "Reads invoices.")
+    await project(url, store, [SEARCH_INDEX])
+    refused = await db.fetchval("SELECT text FROM search_text WHERE text LIKE '%invoices%'")
+    await start_over(url, [SEARCH_INDEX])
+    embedder = Refusing(refused)
+    async with at_work(url, store, embedder) as work:
+
+        async def leads() -> bool:
+            return work.leads
+
+        await until(leads)
+        await project(url, store, [SEARCH_INDEX])
+        await store.append([artifact("speaker", description="Speaks aloud.")], BY)
+        await project(url, store, [SEARCH_INDEX])
+        await all_but_one(db, embedder)
+    assert told(caplog, refused) == 1
+
+
+async def test_what_the_model_fails_at_is_not_counted_as_filled(
+    db: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await say(db, FEW)
+    embedder = Refusing(FEW[2])
+    heard: list[tuple[int, int]] = []
+    assert await fill(db, embedder, lambda done, total: heard.append((done, total))) == 4
+    assert heard[-1] == (5, 5)
+    assert told(caplog, FEW[2]) == 1
+    assert await missing(db, embedder.model) == 1
 
 
 async def test_a_read_model_computed_anew_needs_no_new_vectors(

@@ -21,6 +21,7 @@ from matchgraph.domain.search import Served
 LIFE = timedelta(days=30)
 # Of what this release signs; another shape of tokens gets another one.
 SALT = "matchgraph.outcome.1"
+# Units: characters. Ours have some 200; more than that nobody signed.
 LONGEST = 1_000
 _SIGNATURE = re.compile(r"[A-Za-z0-9_-]{43}")
 

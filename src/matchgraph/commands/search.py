@@ -30,8 +30,8 @@ MOST_REPORTS = 100
 MESSAGES = {
     Discard.FORGED: "This token is not one that a search gave out; send it unchanged.",
     Discard.EXPIRED: "This token is older than 30 days; search again and report on that.",
-    Discard.DUPLICATE: "This outcome, or one beyond it, is known of this result already.",
-    Discard.OVER_CAP: "This searcher has had its say: more reports than count were sent.",
+    Discard.DUPLICATE: "An outcome that is as final is known of this result already.",
+    Discard.OVER_CAP: "More was reported than counts: of this search, or by this searcher today.",
     Discard.UNKNOWN_SEARCH: "The search that this token is of was answered but never recorded.",
 }
 # Units: seconds.
@@ -150,8 +150,10 @@ async def report_outcome(
 ) -> OutcomeReported | OutcomeDiscarded:
     """Records what became of a served result, or why the report counts nowhere.
 
-    `reports_on` says how many reports of a searcher counted on a day, as far as is known: what is
-    on its way into the read models is not, so a few more than MOST_REPORTS may count.
+    `reports_on` says how many reports of a searcher counted on a day, as far as the read model
+    `match_graph` has come. MOST_REPORTS bounds no more than that: while the read model keeps up,
+    what is on its way to it counts in addition, and while it is behind, stands still or is computed
+    anew, whatever is reported meanwhile. MOST_CHOSEN of a search holds always.
     Raises: KeyReused, Conflict, Unavailable, OutcomeUnknown.
     """
     now = now or datetime.now(UTC)

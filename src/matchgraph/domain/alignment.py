@@ -69,13 +69,39 @@ def align(
         is in two pairs; shared pairs come first, each sort in the order of `left`.
     Units: nearness and similarity from 0 to 1.
     """
-    told = [facets(one) for one in left], [facets(other) for other in right]
+    return align_each((left, right), {(0, 1): nearness}, limits)[0, 1]
+
+
+def align_each(
+    sides: Sequence[Sequence[Capability]],
+    nearness: Mapping[tuple[int, int], Matrix],
+    limits: Threshold = THRESHOLDS[Basis.MEANING],
+) -> dict[tuple[int, int], tuple[Pair, ...]]:
+    """`align` for each two artifacts, by their places, whose nearness is given."""
+    # What capabilities say is read once, and not for each two of them.
+    told = [[_Said.of(one) for one in side] for side in sides]
+    return {
+        (one, other): _aligned(told[one], told[other], matrix, limits)
+        for (one, other), matrix in nearness.items()
+    }
+
+
+def _aligned(
+    left: "Sequence[_Said]", right: "Sequence[_Said]", nearness: Matrix, limits: Threshold
+) -> tuple[Pair, ...]:
+    # Types are few and pairs are many.
+    apart = {
+        (one, other)
+        for one in {one.facets for one in left}
+        for other in {other.facets for other in right}
+        if _contradict(one, other)
+    }
     near = [
         (similarity, row, column)
         for row, one in enumerate(left)
-        for column, other in enumerate(right)
-        if (similarity := likened(one, other, nearness[row][column])) >= limits.similar
-        and not _contradict(told[0][row], told[1][column])
+        for column, (other, value) in enumerate(zip(right, nearness[row], strict=True))
+        if (similarity := _likened(one, other, value)) >= limits.similar
+        and (one.facets, other.facets) not in apart
     ]
     shared = _mutual([entry for entry in near if entry[0] >= limits.shared])
     taken = {row for _, row, _ in shared}, {column for _, _, column in shared}
@@ -89,8 +115,12 @@ def align(
 
 def likened(one: Capability, other: Capability, nearness: float) -> float:
     """The nearness of what two capabilities say, raised where they are called the same."""
+    return _likened(_Said.of(one), _Said.of(other), nearness)
+
+
+def _likened(one: "_Said", other: "_Said", nearness: float) -> float:
     nearness = min(1.0, max(0.0, nearness))
-    if one.key == other.key or one.name.casefold() == other.name.casefold():
+    if one.key == other.key or one.name == other.name:
         nearness += SAME_NAME * (1.0 - nearness)
     return nearness
 
@@ -152,6 +182,18 @@ class Facets(NamedTuple):
 
     inputs: frozenset[DataType]
     outputs: frozenset[DataType]
+
+
+class _Said(NamedTuple):
+    """What alignment looks at in a capability; names are the same in any case."""
+
+    key: str
+    name: str
+    facets: Facets
+
+    @classmethod
+    def of(cls, capability: Capability) -> "_Said":
+        return cls(capability.key, capability.name.casefold(), facets(capability))
 
 
 def contradict(one: Capability, other: Capability) -> bool:

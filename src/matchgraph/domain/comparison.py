@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from matchgraph.domain.artifact import Facts, Kind
+from matchgraph.domain.decimals import plain
 from matchgraph.domain.price import Price, Pricing, Unit, per_million
 from matchgraph.domain.pricing import GENEROSITY, STANDS_FOR, pricing_of, starting_price
 from matchgraph.domain.ranking import MILLION
@@ -369,9 +370,3 @@ def shown_amount(price: Price) -> Decimal:
     """The amount as people read it: for tokens that of a million."""
     amount = price.amount or Decimal(0)
     return per_million(amount) if price.per and price.per.is_token else amount
-
-
-def plain(amount: Decimal) -> str:
-    """The decimal without exponent or trailing zeros."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

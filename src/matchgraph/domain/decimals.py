@@ -10,11 +10,17 @@ def exact(number: Decimal, most_places: int) -> Decimal | None:
     """A finite number of 0 or more without exponent, sign or trailing zeros, so that equal numbers
     are written alike; None if it has more decimal places."""
     try:
-        plain = number.copy_abs().normalize(EXACT)
+        shortest = number.copy_abs().normalize(EXACT)
     except Inexact:
         return None
-    exponent = plain.as_tuple().exponent
+    exponent = shortest.as_tuple().exponent
     assert isinstance(exponent, int), "a finite decimal has a whole exponent"
     if exponent < -most_places:
         return None
-    return plain.quantize(Decimal(1)) if exponent > 0 else plain
+    return shortest.quantize(Decimal(1)) if exponent > 0 else shortest
+
+
+def plain(number: Decimal) -> str:
+    """The number without exponent or trailing zeros."""
+    written = f"{number:f}"
+    return written.rstrip("0").rstrip(".") if "." in written else written

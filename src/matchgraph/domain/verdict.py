@@ -19,9 +19,9 @@ from matchgraph.domain.comparison import (
     Score,
     leading,
     per_unit,
-    plain,
     tenths,
 )
+from matchgraph.domain.decimals import plain
 from matchgraph.domain.price import Price, Pricing
 from matchgraph.domain.pricing import pricing_of
 from matchgraph.domain.ranking import MILLION, Z

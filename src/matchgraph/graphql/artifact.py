@@ -253,8 +253,8 @@ class Signal:
     )
 )
 class Match:
-    intent: str = strawberry.field(
-        description="What was looked for, in the words of the first search of its kind."
+    intent: str | None = strawberry.field(
+        description="The need in whose words the intent began; null: fewer than 3 searches had it."
     )
     capability_key: str | None = strawberry.field(
         description="The key of the capability that matched; null: the artifact as a whole did."

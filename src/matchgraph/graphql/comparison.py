@@ -158,6 +158,10 @@ class Verdict:
     sentence: str = strawberry.field(description="The verdict and its first facts for a person.")
 
 
+# The like capabilities of each two artifacts, by their places.
+Aligned = dict[tuple[int, int], tuple[Pair, ...]]
+
+
 class _Compared:
     """The artifacts of one comparison. What several fields need is worked out once, and only if
     one of them is asked for."""
@@ -174,7 +178,7 @@ class _Compared:
         return asyncio.ensure_future(self._capabilities())
 
     @cached_property
-    def aligned(self) -> "asyncio.Task[tuple[Basis, dict[tuple[int, int], tuple[Pair, ...]]]]":
+    def aligned(self) -> "asyncio.Task[tuple[Basis, Aligned]]":
         """The like capabilities of each two of them."""
         return asyncio.ensure_future(self._aligned())
 
@@ -188,7 +192,7 @@ class _Compared:
         pages = await asyncio.gather(*(load((id, MOST, None)) for id in self.ids))
         return [[offered for _, offered in page.items] for page in pages]
 
-    async def _aligned(self) -> tuple[Basis, dict[tuple[int, int], tuple[Pair, ...]]]:
+    async def _aligned(self) -> tuple[Basis, Aligned]:
         offered = await self.capabilities
         sides = [tuple(one.capability for one in own) for own in offered]
         near = await meaning.nearness(
@@ -198,11 +202,12 @@ class _Compared:
                 for listing, side in zip(self.listings, sides, strict=True)
             ],
         )
-        limits = THRESHOLDS[near.basis]
-        return near.basis, {
-            (one, other): alignment.align(sides[one], sides[other], matrix, limits)
-            for (one, other), matrix in near.pairs.items()
-        }
+        # In a thread, as everything that takes longer the more the artifacts can do: whoever else
+        # asks this process need not wait for it.
+        found = await asyncio.to_thread(
+            alignment.align_each, sides, near.pairs, THRESHOLDS[near.basis]
+        )
+        return near.basis, found
 
     async def pairs(self, likeness: Likeness) -> list[AlignedCapabilities]:
         """Those of that likeness, by artifacts."""
@@ -339,7 +344,8 @@ class Comparison:
             self.compared.aligned, self.compared.sides(), self.compared.duels
         )
         place = {id: place for place, id in enumerate(self.compared.ids)}
-        found = verdict.judge(
+        found = await asyncio.to_thread(
+            verdict.judge,
             sides,
             pairs,
             [

@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from matchgraph.commands import search as commands
+from matchgraph.commands.outcome_token import LONGEST
 from matchgraph.graphql import refusals as r
 from matchgraph.graphql.changes import Key, by
 from matchgraph.graphql.context import Info
@@ -56,7 +57,7 @@ class OutcomeMutation:
         idempotency_key: Key = None,
     ) -> ReportOutcomeResult:
         context = info.context
-        report = commands.Report(text("token", token, limit=1_000), outcome, context.searcher)
+        report = commands.Report(text("token", token, limit=LONGEST), outcome, context.searcher)
         result = await commands.report_outcome(
             *by(info, idempotency_key),
             report,

@@ -5,6 +5,7 @@ Read by queries/match_graph.py; docs/match-graph.md has the formulas and says wh
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -158,7 +159,7 @@ class Graph:
         self.served: Counter[tuple[str, str]] = Counter()
         self.chosen: Counter[tuple[str, str]] = Counter()
         self.pairs: dict[Pair, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self.searchers: dict[tuple[date, str], list[int]] = {}
+        self.searchers: dict[tuple[date, str], int] = {}
         self.gone_searches: set[str] = set()
         self.gone_searchers: set[tuple[date, str]] = set()
 
@@ -176,7 +177,9 @@ class Graph:
                 self._forget_searches(day)
             case Continued(id=id, served=served):
                 if id in self.searches:
-                    self.searches[id].show(served)
+                    # What was below the lowest outcome may be examined now.
+                    with self._recounted(self.searches[id]) as shown:
+                        shown.show(served)
                 self._expose(position, event)
             case Reported():
                 self._report(position, event)
@@ -200,10 +203,9 @@ class Graph:
         self.chosen[one.artifact_id, one.capability] += chosen
         key = (day, event.searcher)
         if key not in self.searchers:
-            self.searchers[key] = [0, 0]
+            self.searchers[key] = 0
             heappush(self.expiring_searchers, (*key, None))
-        self.searchers[key][0] += 1
-        self.searchers[key][1] += chosen
+        self.searchers[key] += 1
         self._forget_searchers(day)
 
     def _compare(self, event: Reported, day: date) -> float:
@@ -214,13 +216,20 @@ class Graph:
         known = None if shown is None else shown.results.get(place)
         since = day
         if shown is not None and known is not None and known[0] == event.served.artifact_id:
-            for pair, verdict in shown.compared():
-                self.pairs[pair][verdict] -= 1
             since = known[2] or day
-            shown.results[place] = (known[0], event.outcome, day)
-            for pair, verdict in shown.compared():
-                self.pairs[pair][verdict] += 1
+            with self._recounted(shown):
+                shown.results[place] = (known[0], event.outcome, day)
         return 0.0 if before is None else UTILITY[before] * decay((day - since).days)
+
+    @contextmanager
+    def _recounted(self, shown: Shown) -> Iterator[Shown]:
+        """Counts how the results of a search compare by what is made of them meanwhile, and no
+        more by what was."""
+        for pair, verdict in shown.compared():
+            self.pairs[pair][verdict] -= 1
+        yield shown
+        for pair, verdict in shown.compared():
+            self.pairs[pair][verdict] += 1
 
     def _move(
         self,
@@ -379,7 +388,7 @@ async def _read_expiring(db: Connection, graph: Graph, events: Sequence[Any]) ->
         *_columns({(event.timestamp.date(), event.searcher) for event in reported}, 2),
     )
     for row in (*expired, *known):
-        graph.searchers[row["day"], row["searcher"]] = [row["reports"], row["chosen"]]
+        graph.searchers[row["day"], row["searcher"]] = row["reports"]
     graph.expiring_searchers = [(*key, None) for key in graph.searchers]
     heapify(graph.expiring_searchers)
 
@@ -454,8 +463,8 @@ async def _write(db: Connection, graph: Graph) -> None:
     await _put(
         db,
         "match_searcher",
-        [(*key, *counts) for key, counts in graph.searchers.items()],
-        _replacing("day, searcher", ("reports", "chosen")),
+        [(*key, reports) for key, reports in graph.searchers.items()],
+        _replacing("day, searcher", ("reports",)),
     )
     if graph.gone_searches:
         await db.execute(

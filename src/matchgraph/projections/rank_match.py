@@ -1,9 +1,11 @@
 """The tables of `rank_board` on what searchers made of artifacts: cells, and what they come to.
 
 What was only served adds up here and moves no rank. A reported outcome takes in what has come
-together for its artifact, a calibration does so for all of them, and weighs each cell anew.
+together for its artifact, a calibration does so for all of them, and weighs each cell anew. It
+reads and writes in slices, because all cells may be more than one row or one statement holds.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -37,9 +39,11 @@ from matchgraph.eventstore.connection import Connection, Fetches
 from matchgraph.projections.projection import insert
 
 Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+Numbers = NDArray[np.int32] | NDArray[np.int64]
 Key = tuple[str, str]  # a searcher, and the id of an artifact
 TABLES = ("rank_match", "rank_match_total", "rank_matched")
+# As many cells as are read or written in one go: the event loop waits for some milliseconds.
+SLICE = 10_000
 
 
 class Matches:
@@ -151,7 +155,12 @@ class Weights(NamedTuple):
 
 
 def weigh(cells: Cells) -> Weights:
-    """`matching.weigh` on columns: the same steps in the same order, which give the same bits."""
+    """How much each cell counts, beside all others.
+
+    Shape: one weight for each cell.
+    Source: docs/ranking.md. tests/domain/weighing.py takes the same steps in the same order cell by
+        cell, which gives the same bits.
+    """
     searchers = int(cells.searcher.max(initial=-1)) + 1
     choices = np.bincount(cells.searcher[cells.chosen], minlength=searchers)
     # Logarithms are those of the one formula: numpy's own may differ in the last bit.
@@ -221,64 +230,93 @@ def count(cells: Cells, weights: Weights) -> list[Count]:
 async def calibrate(db: Connection, position: int, scales: Scales) -> None:
     """Weighs every cell as of the calibration's day and puts what they come to in force.
 
-    What has faded away is forgotten.
+    What has faded away is forgotten. Runs in a transaction beside which nobody changes cells.
     """
-    row = await db.fetchrow(
-        "SELECT array_agg(artifact_id) AS artifacts, array_agg(searcher) AS searchers,"
-        " string_agg(int4send(artifact_number::int), '') AS artifact,"
-        " string_agg(int4send(searcher_number::int), '') AS searcher,"
-        " string_agg(int4send(day - date '0001-01-01'), '') AS day,"
-        " string_agg(float8send(exposure), '') AS exposure,"
-        " string_agg(float8send(utility), '') AS utility,"
-        " string_agg(boolsend(chosen), '') AS chosen,"
-        " string_agg(float8send(cap), '') AS cap, string_agg(float8send(trust), '') AS trust,"
-        " EXISTS (SELECT FROM rank_match_total) AS counted"
-        " FROM (SELECT *, dense_rank() OVER (ORDER BY searcher) - 1 AS searcher_number,"
-        " dense_rank() OVER (ORDER BY artifact_id) - 1 AS artifact_number"
-        " FROM rank_match ORDER BY artifact_id, searcher) AS everything"
-    )
-    assert row is not None, "an aggregate without GROUP BY has one row"
-    if not row["counted"]:
+    if not await db.fetchval("SELECT EXISTS (SELECT FROM rank_match_total)"):
         return
+    # Cells are looked up by their key. For a slice of them the planner might rather read the whole
+    # table, and again for the next.
+    await db.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+    found = await _read(db, scales)
+    weights, counts, moved = await asyncio.to_thread(_weighed, found)
+    await _write(db, found, weights, moved)
+    await db.execute("SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT")
+    by_id = zip(found.artifacts, counts, strict=True)
+    await _put_in_force(db, position, {id: one for id, one in by_id if one.searchers})
 
-    def column(name: str, dtype: str) -> Any:
-        return np.frombuffer(row[name] or b"", dtype).astype(dtype.replace(">", "="))
 
-    days = column("day", ">i4") + date.min.toordinal()
-    left = _left(days, scales.day)
-    exposure, utility = column("exposure", ">f8") * left, column("utility", ">f8") * left
-    kept = (exposure >= FORGOTTEN) | (utility >= FORGOTTEN)
-    ids = row["artifacts"] or []
-    searchers = row["searchers"] or []
-    await _forget(db, searchers, ids, np.flatnonzero(~kept))
-    artifact = column("artifact", ">i4")
-    known: dict[int, UUID] = dict(zip(artifact.tolist(), ids, strict=True))
-    assumed = await _assumed(db, list(known.values()), scales)
-    cells = Cells(
-        searcher=column("searcher", ">i4")[kept],
-        artifact=artifact[kept],
-        exposure=exposure[kept],
-        utility=utility[kept],
-        chosen=column("chosen", "?")[kept],
-        assumed=np.array([assumed[id] for id in known.values()]),
-    )
+class _Found(NamedTuple):
+    """Every cell that is not forgotten, and whom and what its numbers stand for."""
+
+    cells: Cells
+    searchers: Sequence[str]
+    artifacts: Sequence[UUID]
+    before: Weights  # as the cells have them from the calibration before
+
+
+def _weighed(found: _Found) -> tuple[Weights, list[Count], Numbers]:
+    """What all cells weigh and come to, and which of them do not weigh what they did."""
+    cells, before = found.cells, found.before
     weights = weigh(cells)
-    moved = (weights.cap != column("cap", ">f8")[kept]) | (
-        weights.trust != column("trust", ">f8")[kept]
-    )
-    where = np.flatnonzero(kept)[moved]
+    moved = np.flatnonzero((weights.cap != before.cap) | (weights.trust != before.trust))
+    # In the order of their key: those that are written together are next to each other.
+    by_name = np.empty(len(found.searchers), np.int32)
+    by_name[sorted(range(len(by_name)), key=found.searchers.__getitem__)] = np.arange(len(by_name))
+    order = np.lexsort((cells.artifact[moved], by_name[cells.searcher[moved]]))
+    return weights, count(cells, weights), moved[order]
+
+
+async def _read(db: Connection, scales: Scales) -> _Found:
+    """Reads all cells in order of artifact and searcher, and deletes what has faded away."""
+    size: int = await db.fetchval("SELECT count(*) FROM rank_match")
+    searcher, artifact = np.empty(size, np.int32), np.empty(size, np.int32)
+    exposure, utility = np.empty(size), np.empty(size)
+    chosen = np.empty(size, np.bool_)
+    cap, trust = np.empty(size), np.empty(size)
+    # Each searcher and artifact is kept once, whatever the number of its cells.
+    searchers: dict[str, int] = {}
+    artifacts: dict[UUID, int] = {}
+    # Closed below, as asyncpg's own would only be at the end of the transaction: until then each
+    # keeps a sorted copy of the table.
     await db.execute(
-        "UPDATE rank_match m SET cap = new.cap, trust = new.trust"
-        " FROM unnest($1::text[], $2::uuid[], $3::float8[], $4::float8[])"
-        " AS new (searcher, artifact_id, cap, trust)"
-        " WHERE m.searcher = new.searcher AND m.artifact_id = new.artifact_id",
-        [searchers[number] for number in where],
-        [ids[number] for number in where],
-        weights.cap[moved].tolist(),
-        weights.trust[moved].tolist(),
+        "DECLARE cells CURSOR FOR SELECT searcher, artifact_id, day - date '0001-01-01', exposure,"
+        " utility, chosen, cap, trust FROM rank_match ORDER BY artifact_id, searcher"
     )
-    counts = zip(known.values(), count(cells, weights), strict=True)
-    await _put_in_force(db, position, {id: one for id, one in counts if one.searchers})
+    read = 0
+    while rows := await db.fetch(f"FETCH {SLICE} FROM cells"):
+        names, ids, days, *said, chose, caps, trusts = zip(*rows, strict=True)
+        left = _left(np.array(days) + date.min.toordinal(), scales.day)
+        exposures, utilities = (np.array(one) * left for one in said)
+        kept = (exposures >= FORGOTTEN) | (utilities >= FORGOTTEN)
+        here = slice(read, read + int(kept.sum()))
+        searcher[here] = _numbers(names, searchers)[kept]
+        artifact[here] = _numbers(ids, artifacts)[kept]
+        exposure[here], utility[here] = exposures[kept], utilities[kept]
+        chosen[here] = np.array(chose)[kept]
+        cap[here], trust[here] = np.array(caps)[kept], np.array(trusts)[kept]
+        read = here.stop
+        gone = np.flatnonzero(~kept).tolist()
+        await _forget(db, [names[number] for number in gone], [ids[number] for number in gone])
+    await db.execute("CLOSE cells")
+    assumed = await _assumed(db, list(artifacts), scales)
+    return _Found(
+        Cells(
+            searcher=searcher[:read],
+            artifact=artifact[:read],
+            exposure=exposure[:read],
+            utility=utility[:read],
+            chosen=chosen[:read],
+            assumed=np.array([assumed[id] for id in artifacts]),
+        ),
+        list(searchers),
+        list(artifacts),
+        Weights(cap[:read], trust[:read]),
+    )
+
+
+def _numbers(values: Iterable[Any], known: dict[Any, int]) -> NDArray[np.int32]:
+    """The number of each; whoever is new gets the next one."""
+    return np.array([known.setdefault(one, len(known)) for one in values], np.int32)
 
 
 def _left(days: Numbers, day: date) -> Floats:
@@ -287,15 +325,30 @@ def _left(days: Numbers, day: date) -> Floats:
     return np.array([decay(int(one)) for one in ages], np.float64)[which]
 
 
-async def _forget(
-    db: Connection, searchers: Sequence[str], ids: Sequence[UUID], which: Numbers
-) -> None:
-    if len(which):
+async def _forget(db: Connection, searchers: Sequence[str], ids: Sequence[UUID]) -> None:
+    if ids:
         await db.execute(
             "DELETE FROM rank_match m USING unnest($1::text[], $2::uuid[]) AS f (searcher, id)"
             " WHERE m.searcher = f.searcher AND m.artifact_id = f.id",
-            [searchers[number] for number in which],
-            [ids[number] for number in which],
+            searchers,
+            ids,
+        )
+
+
+async def _write(db: Connection, found: _Found, weights: Weights, moved: Numbers) -> None:
+    """Writes the weights of the cells that moved."""
+    cells = found.cells
+    for start in range(0, len(moved), SLICE):
+        which = moved[start : start + SLICE]
+        await db.execute(
+            "UPDATE rank_match m SET cap = new.cap, trust = new.trust"
+            " FROM unnest($1::text[], $2::uuid[], $3::float8[], $4::float8[])"
+            " AS new (searcher, artifact_id, cap, trust)"
+            " WHERE m.searcher = new.searcher AND m.artifact_id = new.artifact_id",
+            [found.searchers[number] for number in cells.searcher[which].tolist()],
+            [found.artifacts[number] for number in cells.artifact[which].tolist()],
+            weights.cap[which].tolist(),
+            weights.trust[which].tolist(),
         )
 
 

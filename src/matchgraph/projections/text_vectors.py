@@ -78,6 +78,7 @@ class TextVectors:
         self._listener = listener
         self._embedder = embedder
         self._rest = rest
+        self._refused: set[UUID] = set()
         self.leads = False
 
     async def run(self) -> None:
@@ -133,10 +134,10 @@ class TextVectors:
                     new = {row["hash"]: row["text"] for row in rows}
                     while new:
                         found = {hash: found[hash] for hash in found.keys() - new.keys()}
-                        await _add(db, self._embedder, _taken(new), thread)
+                        await _add(db, self._embedder, _taken(new), thread, self._refused)
                     position = upto
                 elif found:
-                    await _add(db, self._embedder, _taken(found), thread)
+                    await _add(db, self._embedder, _taken(found), thread, self._refused)
                 elif after is not None:
                     after, found = await _page(db, model, after)
                     if after is None:
@@ -152,19 +153,21 @@ async def fill(
 ) -> int:
     """Embeds every text that has no vector of the model, once; returns how many those were.
 
-    `progress` hears how many of how many are done. Raises: one of LOST.
+    `progress` hears how many of how many are done. A text that the model fails at is left out, and
+    the log has its hash. Raises: one of LOST.
     """
     total = await db.fetchval(_COUNT, embedder.model)
     done = 0
+    refused: set[UUID] = set()
     after: UUID | None = _LOWEST
     while after is not None:
         after, found = await _page(db, embedder.model, after)
         while found:
             some = _taken(found)
-            await _add(db, embedder, some, None)
+            await _add(db, embedder, some, None, refused)
             done += len(some)
             progress(done, max(total, done))
-    return done
+    return done - len(refused)
 
 
 async def _page(db: Connection, model: str, after: UUID) -> tuple[UUID | None, dict[UUID, str]]:
@@ -180,16 +183,47 @@ def _taken(texts: dict[UUID, str]) -> dict[UUID, str]:
 
 
 async def _add(
-    db: Connection, embedder: Embedder, texts: Mapping[UUID, str], thread: Executor | None
+    db: Connection,
+    embedder: Embedder,
+    texts: Mapping[UUID, str],
+    thread: Executor | None,
+    refused: set[UUID],
 ) -> None:
-    """Embeds the texts and keeps their vectors."""
+    """Embeds the texts and keeps their vectors; those that the model fails at are `refused` from
+    then on, and left out."""
+    texts = {hash: text for hash, text in texts.items() if hash not in refused}
+    try:
+        found = await _embedded(embedder, texts, thread)
+    except Exception:
+        # One text must not keep the others, nor all that come after it, from their vectors.
+        found = {}
+        for hash, text in texts.items():
+            try:
+                found |= await _embedded(embedder, {hash: text}, thread)
+            except Exception as reason:
+                refused.add(hash)
+                # What the exception says may quote the text, which is nothing for a log.
+                log.error(
+                    "text vectors: %s fails at the text with the hash %s (%s); left out until the"
+                    " process starts again",
+                    embedder.model,
+                    hash,
+                    type(reason).__name__,
+                )
+    # In the order of their hashes, so that two who add the same texts wait for each other in turn.
+    rows = sorted((embedder.model, hash, vector) for hash, vector in found.items())
+    await db.executemany(_INSERT, rows)
+
+
+async def _embedded(
+    embedder: Embedder, texts: Mapping[UUID, str], thread: Executor | None
+) -> dict[UUID, list[float]]:
+    """What the texts mean. Raises: whatever the model does."""
+    if not texts:
+        return {}
     loop = asyncio.get_running_loop()
     vectors = await loop.run_in_executor(thread, embedder.embed, list(texts.values()))
-    rows = [
-        (embedder.model, hash, vector.tolist()) for hash, vector in zip(texts, vectors, strict=True)
-    ]
-    # In the order of their hashes, so that two who add the same texts wait for each other in turn.
-    await db.executemany(_INSERT, sorted(rows))
+    return {hash: vector.tolist() for hash, vector in zip(texts, vectors, strict=True)}
 
 
 def _step_back() -> None:

@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matchgraph.domain.capability import DataType
+from matchgraph.domain.conditions import FLAG_KEYS
 from matchgraph.domain.need import Ceiling, Where
-from matchgraph.domain.price import Price, Pricing
+from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.pricing import starting_price
 from matchgraph.projections.search_index import mark
 from matchgraph.projections.words import terms
 
 # Whoever asks nothing at first; a freemium offer can be used without paying.
 GRATIS = (Pricing.FREE, Pricing.OPEN_SOURCE, Pricing.FREEMIUM)
-ABILITIES = {
-    "tool_calling": "tool-calling",
-    "reasoning": "reasoning",
-    "structured_output": "structured-output",
-}
+HAS_KEY = (
+    "EXISTS (SELECT FROM capability_listing c WHERE c.artifact_id = l.id AND c.key = {}"
+    " AND NOT c.retired)"
+)
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,7 @@ def _is(column: str) -> Callable[[Any], Predicate]:
 
 
 def _can(ability: str) -> Callable[[Any], Predicate]:
-    def predicate(value: Any) -> Predicate:
-        found = (
-            "EXISTS (SELECT FROM capability_listing c WHERE c.artifact_id = l.id"
-            " AND c.key = {} AND NOT c.retired)"
-        )
-        return (found if value else f"NOT {found}"), (ability,)
-
-    return predicate
+    return lambda value: (HAS_KEY if value else f"NOT {HAS_KEY}", (ability,))
 
 
 def _takes(column: str) -> Callable[[Any], Predicate]:
@@ -116,16 +110,28 @@ def _free(value: Any) -> Predicate:
     )
 
 
+# What is made where that unit is asked for: a free model of words is no cheap picture.
+MADE = {Unit.IMAGE: DataType.IMAGE, Unit.VIDEO_SECOND: DataType.VIDEO}
+
+
 def _asks_at_most(ceiling: Any) -> Predicate:
     return _asks(ceiling, "<=")
 
 
 def _asks(ceiling: Ceiling, than: str) -> Predicate:
+    """Asks that much; or nothing, for something that makes what is asked for."""
+    made = MADE.get(ceiling.per)
+    gratis = "p.pricing = ANY ({}) AND p.amount IS NULL"
+    arguments: tuple[object, ...] = ()
+    if made is not None:
+        makes, arguments = _takes("output_types")(made)
+        gratis = f"{gratis} AND ({makes})"
     return (
-        "EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id AND (p.pricing = ANY ({})"
-        f" AND p.amount IS NULL OR p.per = {{}} AND p.currency = {{}} AND p.amount {than} {{}}))",
+        f"EXISTS (SELECT FROM price_current p WHERE p.artifact_id = l.id AND ({gratis}"
+        f" OR p.per = {{}} AND p.currency = {{}} AND p.amount {than} {{}}))",
         (
             [Pricing.FREE.value, Pricing.OPEN_SOURCE.value],
+            *arguments,
             ceiling.per.value,
             ceiling.currency,
             ceiling.amount,
@@ -156,10 +162,6 @@ def _not_offered_by(value: Any) -> Predicate:
     )
 
 
-HAS_KEY = (
-    "EXISTS (SELECT FROM capability_listing c WHERE c.artifact_id = l.id AND c.key = {}"
-    " AND NOT c.retired)"
-)
 HAS_WORDS = (
     "s.artifact IN (SELECT p.artifact FROM search_posting p JOIN search_term t USING (term)"
     " WHERE t.stem = ANY ({}) GROUP BY p.artifact, p.document HAVING count(*) = {}::int)"
@@ -194,7 +196,7 @@ ONE: dict[str, Callable[[Any], Predicate]] = {
     "self_hostable": _is("l.self_hostable"),
     "min_context_tokens": lambda value: ("l.context_tokens >= {}", (value,)),
     "min_output_tokens": lambda value: ("l.output_tokens >= {}", (value,)),
-    **{name: _can(key) for name, key in ABILITIES.items()},
+    **{name: _can(key) for name, key in FLAG_KEYS.items()},
     "vendors": _any_of("l.vendor"),
     "families": _any_of("l.family"),
     "providers": _offered_by,

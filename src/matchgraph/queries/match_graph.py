@@ -17,6 +17,8 @@ ORDER = "match"
 PRIOR = 5.0
 # Fewer searchers than that may all be one.
 FEWEST_SEARCHERS = 3
+# The words of a need that fewer searches had are nobody else's business.
+FEWEST_SEARCHES = 3
 # What is left of a sum on a later day; the read model itself rounds it at the last digits.
 LEFT = "power(0.5, greatest($2::date - day, 0) / 30.0::float8)"
 
@@ -49,7 +51,7 @@ class Match:
 
     artifact_id: UUID
     cluster: UUID
-    intent: str
+    intent: str | None
     capability: str | None
     exposure: float
     utility: float
@@ -208,7 +210,7 @@ async def edges_of(
         for _, _, after in asked
     ]
     rows = await snapshot.fetch(
-        "SELECT asked.number, e.*, c.label"
+        "SELECT asked.number, e.*, CASE WHEN c.searches >= $6 THEN c.label END AS label"
         " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::uuid[], $5::text[])"
         " WITH ORDINALITY AS asked (id, first, shown, cluster, capability, number)"
         " CROSS JOIN LATERAL ("
@@ -221,6 +223,7 @@ async def edges_of(
         [id for id, _, _ in asked],
         [pages.size(first) for _, first, _ in asked],
         *([key[column] for key in beyond] for column in range(3)),
+        FEWEST_SEARCHES,
     )
     found: dict[int, list[Match]] = defaultdict(list)
     for row in rows:

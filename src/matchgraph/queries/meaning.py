@@ -4,6 +4,7 @@ vector, and by words alone until then, so that artifacts can be compared from th
 Read by graphql/comparison.py; measured by `python -m eval alignment`.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,11 @@ async def nearness(snapshot: Fetches, artifacts: Sequence[Described]) -> Nearnes
     """How near the capabilities of these artifacts are, two artifacts at a time. One basis holds
     for the whole answer, so that its numbers compare. Raises: Unavailable."""
     found = await _vectors(snapshot, artifacts)
+    # Reading the words of hundreds of texts takes long enough for others to notice.
+    return await asyncio.to_thread(_measured, artifacts, found)
+
+
+def _measured(artifacts: Sequence[Described], found: tuple[str, Vectors] | None) -> Nearness:
     model, vectors = found or (None, None)
     texts = [
         Texts.of(one, artifact.name) for artifact in artifacts for one in artifact.capabilities
