@@ -121,9 +121,9 @@ async def test_what_nothing_can_meet_together_says_which_two(pool: Pool) -> None
         assert all(field_of(name) in str(refused.value) for name in names)
 
 
-async def test_the_words_may_not_say_the_opposite_of_what_is_given(pool: Pool) -> None:
-    with pytest.raises(Contradiction, match='"free" say the opposite'):
-        await made_ready(pool, Need(text="free tables", where=Where(free=False)))
+async def test_what_is_given_holds_where_the_words_say_the_opposite(pool: Pool) -> None:
+    made = (await made_ready(pool, Need(text="free tables", where=Where(free=False)))).understanding
+    assert (made.where, made.readings, made.rest) == (Where(free=False), (), "free tables")
 
 
 async def test_like_something_but_cheaper_is_cheaper_than_that(pool: Pool) -> None:

@@ -140,9 +140,9 @@ def _asks(ceiling: Ceiling, than: str) -> Predicate:
 
 
 def _below(prices: Sequence[Price]) -> Predicate:
-    """Cheaper than what these begin with, like for like; than free nothing is, and than what
-    nobody knows nothing can be said to be."""
-    start = starting_price(prices)
+    """Cheaper than the lowest that somebody asks, like for like; beside what is only free nothing
+    is, and than what nobody knows nothing can be said to be."""
+    start = starting_price([price for price in prices if price.amount])
     if start is None or start.amount is None or start.per is None or start.currency is None:
         return "false", ()
     return _asks(Ceiling(amount=start.amount, per=start.per, currency=start.currency), "<")
