@@ -158,7 +158,7 @@ async def test_what_became_of_a_result_counts_for_the_artifact(searchable: Api, 
     )
     assert matched["one"] == {
         "timesMatched": 1,
-        "matchEdges": {"nodes": [{"intent": "extract tables", "shown": 1, "chosen": 1}]},
+        "matchEdges": {"nodes": [{"intent": None, "shown": 1, "chosen": 1}]},
     }
     assert matched["other"] == {"timesMatched": 1}
     assert matched["never"] == {"timesMatched": 0}
