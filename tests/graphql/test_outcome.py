@@ -31,7 +31,7 @@ EDGES = """query ($slug: String!, $first: Int!, $after: String, $at: Position!)
     matchEdges(first: $first, after: $after) {
       pageInfo { hasNextPage endCursor }
       nodes {
-        intent capabilityKey capability { name } day position
+        intent capabilityKey capability { name timesMatched } day position
         shown clicked chosen succeeded failed dismissed searchers exposure utility
       }
     }
@@ -161,7 +161,7 @@ async def test_an_artifact_shows_what_it_was_served_for(api: Api) -> None:
         **first,
         "intent": None,
         "capabilityKey": "parse-tables",
-        "capability": {"name": "Tables"},
+        "capability": {"name": "Tables", "timesMatched": 2},
         "position": str(end + 1),
         "shown": 1,
         "clicked": 0,

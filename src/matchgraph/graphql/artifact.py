@@ -112,6 +112,12 @@ class Capability(relay.Node):
     tags: list[str] = strawberry.field(description="Free keywords.")
     provenance: Provenance = strawberry.field(description="Who claims it.")
 
+    @strawberry.field(description="How often a search served its artifact by it.")
+    async def times_matched(self, info: Info) -> Count:
+        artifact_id, _, key = self.id.partition("/")
+        served, _ = await info.context.loaders.times_matched_by.load((UUID(artifact_id), key))
+        return Count(served)
+
     @classmethod
     def of(cls, offered: Offered) -> "Capability":
         """The value as the schema has it."""

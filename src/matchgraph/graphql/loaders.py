@@ -53,6 +53,9 @@ class Loaders:
         self.explained: DataLoader[UUID, Rank | None] = loader(rank.explained)
         self.rank_history: DataLoader[rank.Asked, Page[RankChange]] = loader(rank.history)
         self.standing: DataLoader[UUID, Standing] = loader(boards.standings)
+        self.times_matched_by: DataLoader[tuple[UUID, str], tuple[int, int]] = loader(
+            match_graph.times_matched_by
+        )
         self.times_matched: DataLoader[UUID, int] = loader(match_graph.times_matched)
         self.match_edges: DataLoader[tuple[UUID, int, str | None], Page[Match]] = loader(
             match_graph.edges_of

@@ -75,7 +75,7 @@ class NeedConditions:
         default=None, description="It runs on machines of one's own."
     )
     price_ceilings: list[PriceCeiling] | None = strawberry.field(
-        default=None, description="Some provider asks no more than that; whoever is free does not."
+        default=None, description="Some provider asks no more than that, or nothing at all."
     )
     cheaper_than: str | None = strawberry.field(
         default=None, description="A slug: its starting price is above that of what is meant."
@@ -179,7 +179,7 @@ def _entry(field: str, entry: object) -> object:
 class Need:
     text: str | None = strawberry.field(
         default=None,
-        description=f"In plain words, up to {LONGEST_TEXT:,} characters.".replace(",", " "),
+        description=f"In plain words, {LONGEST_TEXT} characters at most.",
     )
     like: list[str] | None = strawberry.field(
         default=None, description="Slugs of artifacts that serve the same intents."
