@@ -74,7 +74,31 @@ def understand(
         readings.append(part.reading(id_, (start, end), text[start:end]))
         if not part.keeps:
             read[part.start : part.end] = [True] * (part.end - part.start)
-    return Understood(line.left(read), tuple(readings))
+    return _cheaper(Understood(line.left(read), tuple(readings)), text, ignored)
+
+
+def _cheaper(read: Understood, text: str, ignored: Collection[str]) -> Understood:
+    """Reads "like X but cheaper", once it is known what X is."""
+    like = [slug for reading in read.readings for slug in reading.like]
+    found = CHEAPER.search(read.rest)
+    if len(like) != 1 or not found or f"cheaper_than:{like[0]}" in ignored:
+        return read
+    where = Where(cheaper_than=like[0])
+    start = max(0, text.find(found[0]))
+    reading = Reading(
+        id=f"cheaper_than:{like[0]}",
+        span=(start, start + len(found[0])),
+        words=found[0],
+        sentence=sentences_of(where)["cheaper_than"],
+        where=where,
+    )
+    rest = " ".join((read.rest[: found.start()] + read.rest[found.end() :]).split())
+    return Understood(rest, (*read.readings, reading))
+
+
+CHEAPER = re.compile(
+    r"(?:\b(?:but|and|only|just|much) )*\bcheaper\b(?=\s*(?:$|[,.;!?]))", re.IGNORECASE
+)
 
 
 # The text as tokens
@@ -1268,6 +1292,8 @@ def _anything(line: Line, i: int) -> tuple[str, int] | None:
         if all(word.isalnum() for word in words) and not (
             QUALITIES.intersection(words)
             or ENDS.intersection(words)
+            or words[0] in AFTER
+            or words[-1] in BEFORE
             or len(words[-1]) < 3
             or (end == j and words[0].endswith(("ing", "ed", "ly")))
         ):

@@ -1,7 +1,6 @@
 """A need made ready for the search: spelled right, understood, its names resolved, and embedded."""
 
 import asyncio
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,7 +10,7 @@ from matchgraph.domain.conditions import contradictions, merge, sentences_of
 from matchgraph.domain.need import Need, Where
 from matchgraph.domain.price import Price
 from matchgraph.domain.search import Intent
-from matchgraph.domain.understanding import Reading, Understood, understand
+from matchgraph.domain.understanding import Reading, understand
 from matchgraph.domain.vocabulary import Vocabulary, squashed
 from matchgraph.embedding import Embedder
 from matchgraph.projections.words import ASKING, STOP, words
@@ -160,7 +159,6 @@ async def _understood(
     if wrong := [reading.id for reading in read.readings if _overruled(need.where, reading)]:
         # Whoever gives conditions knows better than we what the words mean.
         read = understand(text or "", vocabulary, [*ignored, *wrong], today=today)
-    read = _cheaper(read, text or "", ignored)
     return Understanding(
         text=text,
         rest=read.rest.strip(),
@@ -170,30 +168,6 @@ async def _understood(
         like=tuple(dict.fromkeys((*need.like, *(s for r in read.readings for s in r.like)))),
         unlike=tuple(dict.fromkeys((*need.unlike, *(s for r in read.readings for s in r.unlike)))),
     )
-
-
-def _cheaper(read: Understood, text: str, ignored: Collection[str]) -> Understood:
-    """Reads "like X but cheaper", once it is known what X is."""
-    like = [slug for reading in read.readings for slug in reading.like]
-    found = CHEAPER.search(read.rest)
-    if len(like) != 1 or not found or f"cheaper_than:{like[0]}" in ignored:
-        return read
-    where = Where(cheaper_than=like[0])
-    start = max(0, text.find(found[0]))
-    reading = Reading(
-        id=f"cheaper_than:{like[0]}",
-        span=(start, start + len(found[0])),
-        words=found[0],
-        sentence=sentences_of(where)["cheaper_than"],
-        where=where,
-    )
-    rest = " ".join((read.rest[: found.start()] + read.rest[found.end() :]).split())
-    return Understood(rest, (*read.readings, reading))
-
-
-CHEAPER = re.compile(
-    r"(?:\b(?:but|and|only|just|much) )*\bcheaper\b(?=\s*(?:$|[,.;!?]))", re.IGNORECASE
-)
 
 
 def _overruled(given: Where, reading: Reading) -> bool:
