@@ -9,6 +9,7 @@ from uuid import uuid4
 from strawberry.types.info import Info as StrawberryInfo
 
 from matchgraph.commands.search import Recent
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.loaders import Loaders
@@ -32,7 +33,8 @@ class Course:
 
 @dataclass
 class Context:
-    """Made anew for every operation. `course` is None where only one answer can be given.
+    """Made anew for every operation. `course` is None where only one answer can be given, and
+    `role` is what the one who asks may do.
 
     `searcher` is who searches, as a pseudonym; `secrets`, newest first, sign outcome tokens, and
     `recent` are the reports of outcomes that were discarded lately, and `searching` what searches
@@ -46,6 +48,7 @@ class Context:
     course: Course | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = "anonymous"
+    role: Role = Role.ANONYMOUS
     searcher: str = "anonymous"
     secrets: tuple[str, ...] = field(default=(), repr=False)
     recent: Recent = field(default_factory=Recent)
