@@ -156,7 +156,9 @@ async def _heard(
         rows = await snapshot.fetch(
             "SELECT s.artifact_id, t.stem FROM search_artifact s CROSS JOIN search_term t"
             " WHERE s.artifact_id = ANY ($1) AND t.stem = ANY ($2) AND EXISTS (SELECT"
-            " FROM search_posting p WHERE p.term = t.term AND p.artifact = s.artifact)",
+            " FROM search_posting p WHERE p.term = t.term AND p.artifact = s.artifact"
+            # Looked up for each pair: as a join, all postings of a term would be read.
+            " OFFSET 0)",
             list(ids),
             list(stems),
         )

@@ -191,8 +191,10 @@ async def nearest_clusters(
     """The clusters that mean most nearly what the unit vector does (as PostgreSQL writes one),
     each with the cosine, best first. Raises: Unavailable."""
     rows = await snapshot.fetch(
-        "SELECT cluster, -(vector <#> $2::text::halfvec) AS cosine FROM intent_vector"
-        " WHERE model = $1 ORDER BY vector <#> $2::text::halfvec LIMIT $3",
+        # Read once, and not for each row that it is compared with.
+        "WITH aim AS MATERIALIZED (SELECT $2::text::halfvec AS vector)"
+        " SELECT cluster, -(vector <#> (SELECT vector FROM aim)) AS cosine FROM intent_vector"
+        " WHERE model = $1 ORDER BY vector <#> (SELECT vector FROM aim) LIMIT $3",
         model,
         vector,
         most,

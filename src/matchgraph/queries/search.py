@@ -22,16 +22,16 @@ from matchgraph.queries.conditions import Arguments, Condition
 from matchgraph.queries.snapshot import Snapshot
 
 # So many candidates each side puts forward; no search has more results than both together.
-BY_WORDS = 100
+BY_WORDS = 40
 BY_MEANING = 80
+BY_WORDS_ALONE = 120
 # Of a large catalog there are enough that fit well, and each costs reading its texts.
-BY_WORDS_OF_MANY = 60
-BY_MEANING_OF_MANY = 50
+BY_MEANING_OF_MANY = 40
 # So many postings are read to find candidates, those of the rarest terms first, and of a term those
 # where it weighs most. What the others weigh is looked up for the candidates alone, so a search
 # costs the same however common its words are. Examples bring more terms than a need has.
-MOST_POSTINGS = 3_000
-MOST_POSTINGS_LIKE = 8_000
+MOST_POSTINGS = 1_000
+MOST_POSTINGS_LIKE = 3_000
 # So many of the best by words are looked at for whether they meet the conditions.
 MOST_LOOKED_AT = 1_000
 # So few artifacts that meet the conditions are compared one by one, and none is missed: of a small
@@ -49,7 +49,7 @@ USES_OF_ONE = 40
 # How many texts the index finds: fewer where it has to look further than these, because conditions
 # turn texts down, and not without end. Where too little comes of that, so many artifacts that meet
 # the conditions are compared besides, so that no page is short.
-BREADTH = 200
+BREADTH = 80
 BREADTH_WITHIN = 50
 FURTHEST = 2_000
 ENOUGH = 30
@@ -393,7 +393,7 @@ class _Statement:
         """The statement over the whole catalog, and its arguments. With `index`, that finds the
         texts that are nearest in meaning."""
         allowed = self._allowed("found.artifact")
-        by_words = BY_WORDS_OF_MANY if index else BY_WORDS
+        by_words = BY_WORDS if self.has_vector else BY_WORDS_ALONE
         by_meaning = BY_MEANING_OF_MANY if index else BY_MEANING
         parts = [
             f"""read AS MATERIALIZED (
