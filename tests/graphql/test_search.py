@@ -351,6 +351,21 @@ async def test_a_wrong_reading_can_be_switched_off(searchable: Api) -> None:
     assert "Bolt" in understood["rest"]
 
 
+async def test_a_later_page_is_of_the_same_readings(searchable: Api) -> None:
+    text = "tables, not Bolt"
+    found = await search(searchable, text, first=1)
+    (reading,) = found["understood"]["readings"]
+    again = await search(searchable, text, ignore=[reading["id"]], first=1)
+    for made, ignore in ((found, []), (again, [reading["id"]])):
+        after = made["pageInfo"]["endCursor"]
+        asked = {"need": {"text": text, "ignore": ignore}, "first": 1, "after": after}
+        assert len((await searchable.ask(SEARCH, **asked))["search"]["edges"]) == 1
+        other = {"text": text, "ignore": [] if ignore else [reading["id"]]}
+        refused = await searchable.error(SEARCH, **{**asked, "need": other})
+        assert refused["extensions"]["code"] == "BAD_USER_INPUT"
+        assert "not a cursor of this list" in refused["message"]
+
+
 # What makes no sense
 
 TOO_MANY = [str(number) for number in range(51)]

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -409,7 +411,8 @@ class SearchQuery:
         context = info.context
         value, ignored = need.to_domain(), several("need.ignore", need.ignore or [], most=100)
         pages.size(first)
-        before = None if after is None else _cursor(after)
+        order = _order(ignored)
+        before = None if after is None else _cursor(order, after)
         found = await context.searching.search(
             context.snapshot, value, today=datetime.now(UTC).date(), ignored=ignored
         )
@@ -445,7 +448,7 @@ class SearchQuery:
         listings = await _artifacts(info, [*shown, *(nothing.nearest if nothing else ())])
         edges = [
             Edge(
-                cursor=pages.encode(ORDER, [search_id.hex, one.position]),
+                cursor=pages.encode(order, [search_id.hex, one.position]),
                 node=_result(
                     result,
                     listings[one.artifact_id],
@@ -472,9 +475,16 @@ class SearchQuery:
         )
 
 
-def _cursor(after: str) -> tuple[UUID, int]:
+def _order(ignored: Collection[str]) -> str:
+    """Names the list in its cursors: with other readings switched off, it is another one."""
+    if not ignored:
+        return ORDER
+    return f"{ORDER} without {sha256(' '.join(sorted(set(ignored))).encode()).hexdigest()[:16]}"
+
+
+def _cursor(order: str, after: str) -> tuple[UUID, int]:
     try:
-        search, count = pages.decode(ORDER, after, str, int)
+        search, count = pages.decode(order, after, str, int)
         if not 1 <= count <= FURTHEST:
             raise BadCursor(after)
         return UUID(hex=search), count
