@@ -301,7 +301,12 @@ class SearchExclusion:
 @strawberry.type(description="Why nothing fits, and what comes nearest.")
 class NothingFits:
     sentence: str = strawberry.field(description="Why, in words.")
-    considered: int = strawberry.field(description="How many artifacts the catalog has on offer.")
+    considered: int = strawberry.field(
+        description=(
+            "How many artifacts were looked at: all that are on offer, or of many thousands an "
+            "even sample."
+        )
+    )
     exclusions: list[SearchExclusion] = strawberry.field(
         description="What each condition leaves out, most first."
     )
@@ -648,10 +653,7 @@ def _why(found: Found, nothing: Shortfall) -> str:
     if nothing.exclusions and failing:
         hardest = max(nothing.exclusions, key=lambda one: one.excludes)
         return (
-            f"None of {nothing.considered} artifacts meets everything asked; most are left out by"
+            f"No artifact meets everything asked; of {nothing.considered}, most are left out by"
             f" this alone ({hardest.excludes}): {hardest.sentence}."
         )
-    return (
-        f"None of {nothing.considered} artifacts has to do with these words; try others, or name"
-        " an artifact in `like`."
-    )
+    return "No artifact has to do with these words; try others, or name an artifact in `like`."

@@ -51,10 +51,14 @@ class Exclusion:
     excludes: int
 
 
+# Of more artifacts, every second, third, … in the order of their coming is counted.
+MOST_CONSIDERED = 20_000
+
+
 @dataclass(frozen=True)
 class Shortfall:
-    """Why nothing fits: what each condition leaves out of `considered` artifacts, and who comes
-    nearest without meeting all of them."""
+    """Why nothing fits: what each condition leaves out of `considered` artifacts, which are all on
+    offer or an even sample of very many, and who comes nearest without meeting all of them."""
 
     considered: int
     exclusions: tuple[Exclusion, ...]
@@ -194,13 +198,19 @@ async def shortfall(snapshot: Snapshot, ready: Ready, model: str | None) -> Shor
     """Why nothing fits the need. Raises: Unavailable."""
     conditions = ready.asked.conditions
     arguments = Arguments()
-    counts = "".join(
-        f", count(*) FILTER (WHERE NOT coalesce({arguments.of(condition)}, false))"
-        for condition in conditions
-    )
+    met = [
+        f", coalesce({arguments.of(condition)}, false) AS met_{number}"
+        for number, condition in enumerate(conditions)
+    ]
+    counts = [f", count(*) FILTER (WHERE NOT met_{number})" for number in range(len(met))]
     (row,) = await snapshot.fetch(
-        f"SELECT count(*){counts} FROM search_artifact s"
-        " JOIN artifact_listing l ON l.id = s.artifact_id WHERE s.listed",
+        f"SELECT count(*){''.join(counts)}"
+        " FROM (SELECT max(artifact) AS last FROM search_artifact) AS coming"
+        f" CROSS JOIN generate_series(1, last, 1 + last / {MOST_CONSIDERED}) AS number"
+        # Each looked up by itself, so that a large catalog is never read whole.
+        f" CROSS JOIN LATERAL (SELECT s.artifact{''.join(met)} FROM search_artifact s"
+        " JOIN artifact_listing l ON l.id = s.artifact_id"
+        " WHERE s.artifact = number AND s.listed OFFSET 0) AS looked_at",
         *arguments,
     )
     nearest = await _nearest(snapshot, ready, model)
