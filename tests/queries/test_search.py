@@ -12,7 +12,7 @@ from matchgraph.domain.need import Need, Where
 from matchgraph.domain.relevance import ReasonKind, Scored
 from matchgraph.embedding import Embedder, load
 from matchgraph.eventstore.connection import Pool, connect, open_pool
-from matchgraph.queries import search
+from matchgraph.queries import explanation, search
 from matchgraph.queries.explanation import explained, shortfall
 from matchgraph.queries.need import EmptyNeed
 from matchgraph.queries.searching import Found, Searching
@@ -298,6 +298,23 @@ async def test_the_one_in_a_thousand_that_passes_is_found(
                     ]
                 free = await answer(pool, Need(text="extract tables"), embedder)
                 assert len(free.answer.results) >= search.BY_WORDS
+
+
+async def test_of_very_many_artifacts_an_even_sample_says_why_nothing_fits(
+    crowded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = Need(text="extract", where=Where(open_weights=True, kinds=(Kind.DATASET,)))
+    async with pooled(crowded) as pool:
+        made = await answer(pool, need)
+        async with viewing(pool) as snapshot:
+            every = await shortfall(snapshot, made.ready, None)
+            monkeypatch.setattr(explanation, "MOST_CONSIDERED", 100)
+            some = await shortfall(snapshot, made.ready, None)
+    assert every.considered == 1_000
+    assert 50 <= some.considered <= 100
+    excluded = [{one.condition: one.excludes for one in why.exclusions} for why in (every, some)]
+    assert excluded[0] == {"open_weights": 999, "kinds": 1_000}
+    assert excluded[1]["kinds"] == some.considered
 
 
 async def test_some_in_a_thousand_that_pass_are_found_behind_hundreds_that_do_not(
