@@ -24,7 +24,7 @@ async def test_an_internal_error_shows_an_id_that_the_log_has(
 ) -> None:
     await call(still, "registerArtifact", **ARTIFACT)
     db = await connect(url, "test")
-    await db.execute("DROP TABLE artifact_listing")
+    await db.execute("DROP TABLE artifact_listing CASCADE")
     await db.close()
     with caplog.at_level(logging.ERROR):
         answer = await still.answer(BROKEN)

@@ -38,7 +38,7 @@ async def test_it_is_ready_when_every_read_model_is_up_to_date(api: Api) -> None
 
 async def test_it_is_not_ready_while_a_read_model_is_stuck(api: Api, url: str) -> None:
     db = await connect(url, "test")
-    await db.execute("DROP TABLE signal_board")
+    await db.execute("DROP TABLE signal_board CASCADE")
     await db.close()
     answer = await call(api, "registerArtifact", **ARTIFACT)
     signal = {"name": "STARS", "value": "7", "source": "s", "observedAt": "2026-01-01T00:00:00Z"}

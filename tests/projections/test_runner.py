@@ -402,7 +402,7 @@ async def test_a_database_without_read_models_ends_the_runner_instead_of_its_pat
     url: str, store: Store
 ) -> None:
     admin = await asyncpg.connect(url)
-    await admin.execute("DROP TABLE projection_checkpoint")
+    await admin.execute("DROP TABLE projection_checkpoint CASCADE")
     await admin.close()
     db = await connect(url, "test projector")
     with pytest.raises(asyncpg.UndefinedTableError):

@@ -1,4 +1,4 @@
-"""Read model `artifact_listing`: what is in the catalog, and under which slugs.
+"""Read model `artifact_listing`: what is in the catalog, and under which slugs, now and before.
 
 Read by queries/artifact.py.
 """
@@ -62,10 +62,17 @@ class Unaliased(Heard, tag="artifact.unaliased", frozen=True):
 
 
 async def apply(db: Connection, batch: Batch) -> None:
-    """Folds the batch into one row per artifact and per alias, then writes each once."""
+    """Folds the batch into one row per artifact and per alias, then writes each once; what was
+    replaced on the way goes to the past."""
     listed = await _known(db, "artifact_listing", {event.id for _, event in batch})
     aliases = await _known(db, "artifact_alias", {event.id for _, event in batch})
+    past: list[tuple[Any, ...]] = []
+    past_aliases: list[tuple[Any, ...]] = []
     for position, event in batch:
+        if event.id in listed:
+            past.append((*_values(listed[event.id], COLUMNS), position))
+        if event.id in aliases:
+            past_aliases.append((*_values(aliases[event.id], ALIAS), position))
         match event:
             case Registered():
                 row = listed[event.id] = {
@@ -105,7 +112,9 @@ async def apply(db: Connection, batch: Batch) -> None:
                 continue
         listed[event.id].update(changed_at=event.timestamp, position=position)
     await _replace(db, "artifact_listing", COLUMNS, listed)
-    await _replace(db, "artifact_alias", ("slug", "id", "artifact_id", "position"), aliases)
+    await _replace(db, "artifact_alias", ALIAS, aliases)
+    await insert(db, "artifact_listing_past", past)
+    await insert(db, "artifact_alias_past", past_aliases)
 
 
 COLUMNS = (
@@ -124,6 +133,7 @@ COLUMNS = (
     "position",
     *ADDED,
 )
+ALIAS = ("slug", "id", "artifact_id", "position")
 
 
 def _describe(row: dict[str, Any], facts: Facts, provenance: Provenance) -> None:
@@ -144,15 +154,19 @@ async def _replace(
     await insert(
         db,
         table,
-        [tuple(row[column] for column in columns) for row in rows.values()],
+        [_values(row, columns) for row in rows.values()],
         then="ON CONFLICT (id) DO UPDATE SET "
         + ", ".join(f"{column} = excluded.{column}" for column in columns if column != "id"),
     )
 
 
+def _values(row: dict[str, Any], columns: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(row[column] for column in columns)
+
+
 ARTIFACT_LISTING = Projection(
     name="artifact_listing",
-    tables=("artifact_listing", "artifact_alias"),
+    tables=("artifact_listing", "artifact_alias", "artifact_listing_past", "artifact_alias_past"),
     hears=(
         Registered,
         Described,

@@ -1,7 +1,9 @@
-"""Read model `capability_listing`: what each artifact can do, and who says so.
+"""Read model `capability_listing`: what each artifact can do, and who says so, now and before.
 
 Read by queries/capability.py.
 """
+
+from typing import Any
 
 from matchgraph.domain.capability import Capability
 from matchgraph.eventstore.connection import Connection
@@ -21,61 +23,74 @@ class Retired(Heard, tag="capability.retired", frozen=True):
 
 
 async def apply(db: Connection, batch: Batch) -> None:
-    """Writes what is newest of each capability, then marks those that are retired."""
-    said: dict[tuple[str, str], tuple[int, Capability]] = {}
-    added: dict[tuple[str, str], int] = {}
-    retired: dict[tuple[str, str], int] = {}
+    """Folds the batch into one row per capability, then writes each once; what was replaced on the
+    way goes to the past."""
+    rows = await _known(db, batch)
+    past: list[tuple[Any, ...]] = []
     for position, event in batch:
+        key = _key(event)
+        known = rows.get(key)
+        if known is not None:
+            past.append((*known.values(), position))
         match event:
-            case Added(id=id, capability=capability):
-                said[id, capability.key] = (position, capability)
-                added[id, capability.key] = position
-            case Revised(id=id, capability=capability):
-                said[id, capability.key] = (position, capability)
-                retired.pop((id, capability.key), None)
-            case Retired(id=id, key=key):
-                retired[id, key] = position
+            case Added(capability=capability):
+                rows[key] = _row(event.id, capability, position, position)
+            case Revised(capability=capability):
+                # It keeps its place.
+                rows[key] = _row(event.id, capability, rows[key]["added_position"], position)
+            case Retired():
+                rows[key] = {**rows[key], "retired": True, "position": position}
     await insert(
         db,
         "capability_listing",
-        [
-            (
-                id,
-                key,
-                c.name,
-                c.description,
-                c.unique,
-                c.versus_alternatives,
-                c.intents,
-                c.best_for,
-                c.limitations,
-                c.requires,
-                c.input_types,
-                c.output_types,
-                c.tags,
-                c.provenance.method,
-                c.provenance.source,
-                c.provenance.observed_at,
-                False,
-                # A revised one is there already and keeps its place.
-                added.get((id, key), 0),
-                position,
-            )
-            for (id, key), (position, c) in said.items()
-        ],
+        [tuple(row.values()) for row in rows.values()],
         then="ON CONFLICT (artifact_id, key) DO UPDATE SET ("
         + (columns := ", ".join(REVISED))
         + f") = ROW (excluded.{columns.replace(', ', ', excluded.')})",
     )
-    if retired:
-        await db.execute(
-            "UPDATE capability_listing c SET retired = true, position = u.position"
-            " FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS u (id, key, position)"
-            " WHERE c.artifact_id = u.id AND c.key = u.key",
-            [id for id, _ in retired],
-            [key for _, key in retired],
-            list(retired.values()),
-        )
+    await insert(db, "capability_listing_past", past)
+
+
+def _key(event: Any) -> tuple[str, str]:
+    return event.id, event.key if isinstance(event, Retired) else event.capability.key
+
+
+async def _known(db: Connection, batch: Batch) -> dict[tuple[str, str], dict[str, Any]]:
+    """What there is of the capabilities that change; those that come with the batch are new."""
+    first = {_key(event): event for _, event in reversed(batch)}
+    asked = [key for key, event in first.items() if not isinstance(event, Added)]
+    rows = await db.fetch(
+        "SELECT c.* FROM unnest($1::uuid[], $2::text[]) AS asked (artifact_id, key)"
+        " JOIN capability_listing c USING (artifact_id, key)",
+        [id for id, _ in asked],
+        [key for _, key in asked],
+    )
+    return {(str(row["artifact_id"]), row["key"]): dict(row) for row in rows}
+
+
+def _row(id: str, c: Capability, added_position: int, position: int) -> dict[str, Any]:
+    """The columns of the table, in their order."""
+    return {
+        "artifact_id": id,
+        "key": c.key,
+        "name": c.name,
+        "description": c.description,
+        "unique_claim": c.unique,
+        "versus_alternatives": c.versus_alternatives,
+        "intents": c.intents,
+        "best_for": c.best_for,
+        "limitations": c.limitations,
+        "requires": c.requires,
+        "input_types": c.input_types,
+        "output_types": c.output_types,
+        "tags": c.tags,
+        "method": c.provenance.method,
+        "source": c.provenance.source,
+        "observed_at": c.provenance.observed_at,
+        "retired": False,
+        "added_position": added_position,
+        "position": position,
+    }
 
 
 REVISED = (
@@ -99,7 +114,7 @@ REVISED = (
 
 CAPABILITY_LISTING = Projection(
     name="capability_listing",
-    tables=("capability_listing",),
+    tables=("capability_listing", "capability_listing_past"),
     hears=(Added, Revised, Retired),
     apply=apply,
 )

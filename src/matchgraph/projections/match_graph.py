@@ -1,10 +1,11 @@
-"""Read model `match_graph`: intent, capability and artifact, with what searchers made of them.
+"""Read model `match_graph`: intent, capability and artifact, with what searchers made of them, now
+and before.
 
 Read by queries/match_graph.py; docs/match-graph.md has the formulas and says what is bounded.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -24,6 +25,7 @@ KEPT_SEARCH = 40
 KEPT_SEARCHER = 7
 # Who looks further down compares no more one by one.
 MOST_COMPARED = 20
+LEFT, RIGHT, NEITHER = "left", "right", "neither"
 
 
 class Intent(Said, frozen=True):
@@ -125,9 +127,9 @@ class Shown:
             if one.position <= MOST_COMPARED:
                 self.results.setdefault(one.position, (one.artifact_id, None, None))
 
-    def compared(self) -> Iterator[tuple[Pair, int]]:
-        """Each two results that were both examined: 0 the left one fared better, 1 the right one,
-        2 neither. Examined are those above the lowest one with an outcome, and one below it."""
+    def compared(self) -> Iterator[tuple[Pair, str]]:
+        """Each two results that were both examined, and which of them fared better. Examined are
+        those above the lowest one with an outcome, and one below it."""
         acted = [place for place, (_, outcome, _) in self.results.items() if outcome is not None]
         if not acted:
             return
@@ -137,11 +139,36 @@ class Shown:
             if place <= max(acted) + 1
         ]
         for (left, fared), (right, other) in combinations(sorted(examined), 2):
-            yield (left, right), 0 if fared > other else 1 if fared < other else 2
+            yield (left, right), LEFT if fared > other else RIGHT if fared < other else NEITHER
 
 
 OUTCOMES = tuple(Outcome)
 COUNTED = ("shown", *OUTCOMES)
+
+
+class Moves:
+    """What is only counted, and so needs not be read before: by how much each event moves which
+    numbers of a row."""
+
+    def __init__(self) -> None:
+        self._moved: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+
+    def move(self, position: int, key: tuple[str, ...], *by: int) -> None:
+        """The event at that position adds so much to the numbers of that row."""
+        known = self._moved.setdefault((position, key), [0] * len(by))
+        self._moved[position, key] = [old + new for old, new in zip(known, by, strict=True)]
+
+    def rows(self) -> list[tuple[tuple[str, ...], int, list[int]]]:
+        """Those that were moved after all, each with its position, by row and then in order."""
+        return sorted((key, at, by) for (at, key), by in self._moved.items() if any(by))
+
+    def sums(self) -> dict[tuple[str, ...], list[int]]:
+        """By how much all events together move the numbers of each row, also by nothing."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for key, _, by in self.rows():
+            known = found.get(key, [0] * len(by))
+            found[key] = [old + new for old, new in zip(known, by, strict=True)]
+        return found
 
 
 class Graph:
@@ -149,26 +176,28 @@ class Graph:
 
     def __init__(self) -> None:
         self.cells: dict[CellKey, Cell] = {}
+        self.position = 0
         self.edges: dict[EdgeKey, Edge] = {}
+        self.past_edges: dict[tuple[EdgeKey, int], tuple[Any, ...]] = {}
         self.searches: dict[str, Shown] = {}
         self.expiring_searches: list[Expiring] = []
         self.expiring_searchers: list[Expiring] = []
         # What is only counted needs not be read before.
         self.clusters: dict[str, tuple[str, int]] = {}
-        self.cluster_searches: Counter[str] = Counter()
-        self.served: Counter[tuple[str, str]] = Counter()
-        self.chosen: Counter[tuple[str, str]] = Counter()
-        self.pairs: dict[Pair, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.searched = Moves()
+        self.counted = Moves()
+        self.compared = Moves()
         self.searchers: dict[tuple[date, str], int] = {}
         self.gone_searches: set[str] = set()
         self.gone_searchers: set[tuple[date, str]] = set()
 
     def take(self, position: int, event: Any) -> None:
         """Moves on by one event."""
+        self.position = position
         match event:
             case Answered(id=id, intent=intent, served=served):
                 self.clusters.setdefault(intent.cluster, (intent.label, position))
-                self.cluster_searches[intent.cluster] += 1
+                self.searched.move(position, (intent.cluster,), 1)
                 day = event.timestamp.date()
                 self.searches[id] = shown = Shown(day, position)
                 heappush(self.expiring_searches, (day, position, id))
@@ -189,7 +218,7 @@ class Graph:
         for one in event.served:
             edge = self._move(position, event, one, day, exposure=theta(one.position))
             edge.counts["shown"] += 1
-            self.served[one.artifact_id, one.capability] += 1
+            self.counted.move(position, (one.artifact_id, one.capability), 1, 0)
 
     def _report(self, position: int, event: Reported) -> None:
         one, outcome, before = event.served, event.outcome, event.before
@@ -200,7 +229,7 @@ class Graph:
         if before is not None:
             edge.counts[before] -= 1
         chosen = is_choice(outcome) and not is_choice(before)
-        self.chosen[one.artifact_id, one.capability] += chosen
+        self.counted.move(position, (one.artifact_id, one.capability), 0, chosen)
         key = (day, event.searcher)
         if key not in self.searchers:
             self.searchers[key] = 0
@@ -226,10 +255,10 @@ class Graph:
         """Counts how the results of a search compare by what is made of them meanwhile, and no
         more by what was."""
         for pair, verdict in shown.compared():
-            self.pairs[pair][verdict] -= 1
+            self.compared.move(self.position, pair, -1, -(verdict == LEFT), -(verdict == RIGHT))
         yield shown
         for pair, verdict in shown.compared():
-            self.pairs[pair][verdict] += 1
+            self.compared.move(self.position, pair, 1, verdict == LEFT, verdict == RIGHT)
 
     def _move(
         self,
@@ -269,6 +298,10 @@ class Graph:
         edge = self.edges.get(key)
         if edge is None:
             edge = self.edges[key] = Edge(day)
+        elif 0 < edge.position < self.position:
+            # An event may come to the same edge twice; the first time it is still as it was.
+            was = (*_edge_row(key, edge), self.position)
+            self.past_edges.setdefault((key, self.position), was)
         edge.age(day)
         return edge
 
@@ -399,11 +432,16 @@ def _columns(keys: Iterable[tuple[Any, ...]], width: int) -> list[list[Any]]:
 
 
 async def _write(db: Connection, graph: Graph) -> None:
+    # Before the sums are moved on, which these go on from.
+    await _remember(db, "match_cluster", CLUSTER, graph.searched)
+    await _remember(db, "match_count", COUNT, graph.counted)
+    await _remember(db, "match_pair", PAIR, graph.compared)
+    searches = graph.searched.sums()
     await _put(
         db,
         "match_cluster",
         [
-            (cluster, label, graph.cluster_searches[cluster], position)
+            (cluster, label, *searches[cluster,], position)
             for cluster, (label, position) in graph.clusters.items()
         ],
         "(cluster) DO UPDATE SET searches = match_cluster.searches + excluded.searches",
@@ -420,36 +458,21 @@ async def _write(db: Connection, graph: Graph) -> None:
     await _put(
         db,
         "match_edge",
-        [
-            (
-                *key,
-                edge.exposure,
-                edge.utility,
-                edge.day,
-                edge.searchers,
-                *(edge.counts[name] for name in COUNTED),
-                edge.position,
-            )
-            for key, edge in graph.edges.items()
-        ],
+        [_edge_row(key, edge) for key, edge in graph.edges.items()],
         _replacing("cluster, artifact_id, capability", EDGE),
     )
-    counted = graph.served.keys() | graph.chosen.keys()
+    await insert(db, "match_edge_past", (was for _, was in sorted(graph.past_edges.items())))
     await _put(
         db,
         "match_count",
-        [(*key, graph.served[key], graph.chosen[key]) for key in counted],
+        [(*key, *by) for key, by in graph.counted.sums().items()],
         "(artifact_id, capability) DO UPDATE SET served = match_count.served + excluded.served,"
         " chosen = match_count.chosen + excluded.chosen",
     )
     await _put(
         db,
         "match_pair",
-        [
-            (*pair, sum(moved), moved[0], moved[1])
-            for pair, moved in graph.pairs.items()
-            if any(moved)
-        ],
+        [(*pair, *by) for pair, by in graph.compared.sums().items()],
         "(left_id, right_id) DO UPDATE SET together = match_pair.together + excluded.together,"
         " left_better = match_pair.left_better + excluded.left_better,"
         " right_better = match_pair.right_better + excluded.right_better",
@@ -476,6 +499,53 @@ async def _write(db: Connection, graph: Graph) -> None:
             " WHERE m.day = u.day AND m.searcher = u.searcher",
             *_columns(gone, 2),
         )
+
+
+def _edge_row(key: EdgeKey, edge: Edge) -> tuple[Any, ...]:
+    return (
+        *key,
+        edge.exposure,
+        edge.utility,
+        edge.day,
+        edge.searchers,
+        *(edge.counts[name] for name in COUNTED),
+        edge.position,
+    )
+
+
+async def _remember(db: Connection, table: str, row: "Row", moves: Moves) -> None:
+    """Adds what the numbers of each row were since each event to the history of the table."""
+    moved = moves.rows()
+    if not moved:
+        return
+    names = [*row.key, *row.numbers]
+    types = [*row.key.values(), *["bigint"] * len(row.numbers)]
+    arguments = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, start=2))
+    key = ", ".join(row.key)
+    sums = (
+        f"coalesce(t.{name}, 0) + sum(m.{name}) OVER (PARTITION BY {key} ORDER BY m.position)"
+        for name in row.numbers
+    )
+    await db.execute(
+        f"INSERT INTO {table}_history SELECT {key}, m.position, {', '.join(sums)}"
+        f" FROM unnest($1::bigint[], {arguments}) AS m (position, {', '.join(names)})"
+        f" LEFT JOIN {table} t USING ({key}) ORDER BY {key}, m.position",
+        [position for _, position, _ in moved],
+        *_columns([(*key, *by) for key, _, by in moved], len(names)),
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row that counts: its key by the types of its columns, and its numbers."""
+
+    key: Mapping[str, str]
+    numbers: Sequence[str]
+
+
+CLUSTER = Row({"cluster": "uuid"}, ("searches",))
+COUNT = Row({"artifact_id": "uuid", "capability": "text"}, ("served", "chosen"))
+PAIR = Row({"left_id": "uuid", "right_id": "uuid"}, ("together", "left_better", "right_better"))
 
 
 def _shown_row(shown: Shown) -> tuple[Any, ...]:
@@ -514,6 +584,10 @@ MATCH_GRAPH = Projection(
         "match_pair",
         "match_search",
         "match_searcher",
+        "match_edge_past",
+        "match_cluster_history",
+        "match_count_history",
+        "match_pair_history",
     ),
     hears=(Answered, Continued, Reported),
     apply=apply,

@@ -41,10 +41,11 @@ class Withdrawn(Heard, tag="price.withdrawn", frozen=True):
 
 
 async def apply(db: Connection, batch: Batch) -> None:
-    """Keeps every observation, and of each price the newest one unless it was withdrawn."""
+    """Keeps every observation, and of each price the newest one unless it was withdrawn. Also where
+    it came back, it is remembered that it was gone: so every price that there ever was is known."""
     history: list[tuple[Any, ...]] = []
     newest: dict[tuple[str, Line], int] = {}
-    gone = False
+    gone: dict[tuple[str, Line], None] = {}
     row: tuple[Any, ...]
     for position, event in batch:
         match event:
@@ -53,7 +54,7 @@ async def apply(db: Connection, batch: Batch) -> None:
                 row = (position, id, *line, p.observed_at, p.pricing, p.amount, p.currency)
             case Withdrawn(id=id, line=line, observed_at=observed_at):
                 row = (position, id, *line, observed_at, None, None, None)
-                gone = True
+                gone[id, line] = None
         history.append(row)
         newest[id, line] = position
     await insert(db, "price_history", history)
@@ -67,6 +68,12 @@ async def apply(db: Connection, batch: Batch) -> None:
             " AND c.tier IS NOT DISTINCT FROM h.tier",
             positions,
         )
+        await insert(
+            db,
+            "price_withdrawn",
+            [(id, *line) for id, line in gone],
+            then="ON CONFLICT DO NOTHING",
+        )
     await db.execute(
         "INSERT INTO price_current SELECT * FROM price_history"
         " WHERE position = ANY ($1) AND pricing IS NOT NULL"
@@ -79,7 +86,7 @@ async def apply(db: Connection, batch: Batch) -> None:
 
 PRICE_HISTORY = Projection(
     name="price_history",
-    tables=("price_history", "price_current"),
+    tables=("price_history", "price_current", "price_withdrawn"),
     hears=(Observed, Withdrawn),
     apply=apply,
 )

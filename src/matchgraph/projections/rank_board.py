@@ -523,6 +523,7 @@ async def _each(db: Connection, board: _Board, events: Any) -> None:
                 *now.points,
                 *before.points,
                 mask,
+                now.standing,
             )
         )
     rows = [board.rows[id] for id in touched if id in board.rows]

@@ -355,6 +355,7 @@ async def _write(
     for part in PARTS:
         history.add(columns.was[part][moved], ">i4")
     history.add(mask[moved], ">i2")
+    history.add(now["standing"][moved], ">i4")
     await history.copy(db, "rank_history")
 
 

@@ -250,7 +250,7 @@ async def rebuild(
                     on_progress(position, total)
             await connection.execute(
                 "UPDATE projection_checkpoint SET position = $2, recorded_at = $3,"
-                " stuck_at = NULL, stuck_because = NULL WHERE name = $1",
+                " kept_since = 0, stuck_at = NULL, stuck_because = NULL WHERE name = $1",
                 projection.name,
                 position,
                 recorded_at,

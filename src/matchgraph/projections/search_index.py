@@ -216,17 +216,17 @@ class _Documents:
     history gives the same numbers wherever a batch ends."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[str, str, Content]] = []
+        self.said: list[tuple[int, str, str, Content]] = []
 
-    def say(self, id: str, key: str, content: Content) -> None:
-        """The document says this from now on."""
-        self.said.append((id, key, content))
+    def say(self, position: int, id: str, key: str, content: Content) -> None:
+        """The document says this from that event on."""
+        self.said.append((position, id, key, content))
 
     async def write(self, db: Connection, artifacts: Mapping[str, dict[str, Any]]) -> None:
         """Replaces what each document said by what it says last."""
         if not self.said:
             return
-        touched = list(dict.fromkeys((id, key) for id, key, _ in self.said))
+        touched = list(dict.fromkeys((id, key) for _, id, key, _ in self.said))
         number = {id: artifacts[id]["artifact"] for id, _ in touched}
         known = {
             (row["artifact"], row["key"]): (row["document"], row["terms"])
@@ -241,7 +241,7 @@ class _Documents:
         documents = await self._numbered(db, known, number)
         terms = await self._terms(db)
         await self._count_words(db)
-        last = {(id, key): content for id, key, content in self.said}
+        last = {(id, key): content for _, id, key, content in self.said}
         gone: list[tuple[int, int, int]] = []
         rows: list[tuple[int, int, str, list[int]]] = []
         postings: list[tuple[int, int, int, float]] = []
@@ -285,6 +285,15 @@ class _Documents:
         )
         await insert(db, "search_posting", postings)
         await insert(db, "search_text", texts)
+        await insert(
+            db,
+            "search_text_history",
+            [
+                (number[id], documents[number[id], key], position, [*map(hash_of, content.texts)])
+                for position, id, key, content in self.said
+                if key != ARTIFACT
+            ],
+        )
         counted = [(term, count) for term, count in uses.items() if count]
         await db.execute(
             "UPDATE search_term t SET documents = t.documents + u.count"
@@ -307,7 +316,7 @@ class _Documents:
             list(set(number.values())),
         )
         newest: dict[int, int] = {row[0]: row[1] for row in rows}
-        for id, key, _ in self.said:
+        for _, id, key, _ in self.said:
             artifact = number[id]
             if (artifact, key) not in found:
                 # The artifact's own document comes with its registration, so it is number 0.
@@ -353,7 +362,7 @@ async def apply(db: Connection, batch: Batch) -> None:
     newest: int = await db.fetchval("SELECT coalesce(max(artifact), 0) FROM search_artifact")
     documents = _Documents()
     changed: dict[str, None] = {}
-    for _, event in batch:
+    for position, event in batch:
         id = event.id
         match event:
             case Registered():
@@ -366,19 +375,19 @@ async def apply(db: Connection, batch: Batch) -> None:
                     "kind": event.kind,
                     **{name: getattr(event.facts, name) for name in FACTS},
                 }
-                documents.say(id, ARTIFACT, of_artifact(artifacts[id]))
+                documents.say(position, id, ARTIFACT, of_artifact(artifacts[id]))
             case Described(facts=facts):
                 news = {n: said for n in FACTS if (said := getattr(facts, n)) is not None}
                 if not news:
                     continue
                 artifacts[id].update(news)
-                documents.say(id, ARTIFACT, of_artifact(artifacts[id]))
+                documents.say(position, id, ARTIFACT, of_artifact(artifacts[id]))
             case CapabilityAdded(capability=capability) | CapabilityRevised(capability=capability):
                 content = of_capability(capability, artifacts[id]["name"])
-                documents.say(id, capability.key, content)
+                documents.say(position, id, capability.key, content)
                 continue
             case CapabilityRetired(key=key):
-                documents.say(id, key, Content())
+                documents.say(position, id, key, Content())
                 continue
             case _:
                 artifacts[id]["listed"] = isinstance(event, Reinstated | Unmerged)
@@ -404,6 +413,7 @@ SEARCH_INDEX = Projection(
         "search_posting",
         "search_word",
         "search_text",
+        "search_text_history",
     ),
     hears=(
         Registered,

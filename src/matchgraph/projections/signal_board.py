@@ -1,4 +1,5 @@
-"""Read model `signal_board`: the newest number of each signal from each source.
+"""Read model `signal_board`: the newest number of each signal from each source, and
+every one before it.
 
 Read by queries/signal.py.
 """
@@ -24,12 +25,15 @@ class Observed(Heard, tag="signal.observed", frozen=True):
 
 
 async def apply(db: Connection, batch: Batch) -> None:
-    """Writes the newest observation of each signal."""
+    """Writes every observation, and the newest of each signal."""
+    history: list[tuple[Any, ...]] = []
     newest: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for position, event in batch:
         signal = event.signal
         key = (event.id, signal.name, signal.source)
         newest[key] = (*key, signal.value, signal.method, signal.observed_at, position)
+        history.append(newest[key])
+    await insert(db, "signal_history", history)
     await insert(
         db,
         "signal_board",
@@ -41,5 +45,8 @@ async def apply(db: Connection, batch: Batch) -> None:
 
 
 SIGNAL_BOARD = Projection(
-    name="signal_board", tables=("signal_board",), hears=(Observed,), apply=apply
+    name="signal_board",
+    tables=("signal_board", "signal_history"),
+    hears=(Observed,),
+    apply=apply,
 )
