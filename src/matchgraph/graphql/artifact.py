@@ -15,6 +15,7 @@ from matchgraph.domain.price import Price as PriceValue
 from matchgraph.domain.price import per_million
 from matchgraph.domain.provenance import Provenance as ProvenanceValue
 from matchgraph.domain.signal import Signal as SignalValue
+from matchgraph.graphql.as_of import Then
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import (
     DataType,
@@ -115,7 +116,9 @@ class Capability(relay.Node):
     @strawberry.field(description="How often a search served its artifact by it.")
     async def times_matched(self, info: Info) -> Count:
         artifact_id, _, key = self.id.partition("/")
-        served, _ = await info.context.loaders.times_matched_by.load((UUID(artifact_id), key))
+        served, _ = await info.context.view(info).loaders.times_matched_by.load(
+            (UUID(artifact_id), key)
+        )
         return Count(served)
 
     @classmethod
@@ -143,7 +146,7 @@ class Capability(relay.Node):
     async def by_node_ids(cls, info: Info, node_ids: Sequence[str]) -> "list[Capability | None]":
         """The capabilities by `artifact id/key`; None where there is none."""
         asked = [_capability_key(node_id) for node_id in node_ids]
-        found = await asyncio.gather(*map(info.context.loaders.capability.load, asked))
+        found = await asyncio.gather(*map(info.context.view(info).loaders.capability.load, asked))
         return [None if one is None else cls.of(one) for one in found]
 
 
@@ -292,7 +295,7 @@ class Match:
         if self.capability_key is None:
             return None
         key = (self.artifact_id, self.capability_key)
-        found = await info.context.loaders.capability.load(key)
+        found = await info.context.view(info).loaders.capability.load(key)
         return None if found is None else Capability.of(found)
 
     @classmethod
@@ -360,28 +363,34 @@ class Artifact(relay.Node):
 
     @strawberry.field(description="Other slugs that lead to it.")
     async def aliases(self, info: Info) -> list[str]:
-        return await info.context.loaders.aliases.load(self.artifact_id)
+        return await info.context.view(info).loaders.aliases.load(self.artifact_id)
 
     @strawberry.field(description="What it can do, in the order in which it was claimed.")
     async def capabilities(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Capability]:
-        page = await info.context.loaders.capabilities.load((self.artifact_id, first, after))
+        page = await info.context.view(info).loaders.capabilities.load(
+            (self.artifact_id, first, after)
+        )
         return Connection(edges=edges(page, Capability.of), page_info=page_info(page, after))
 
     @strawberry.field(description="How many capabilities it has.")
     async def capability_count(self, info: Info) -> int:
-        return await info.context.loaders.capability_count.load(self.artifact_id)
+        return await info.context.view(info).loaders.capability_count.load(self.artifact_id)
 
     @strawberry.field(description="Every price that is asked for it now.")
     async def prices(self, info: Info) -> list[Price]:
-        return [Price.of(p) for p in await info.context.loaders.prices.load(self.artifact_id)]
+        return [
+            Price.of(p) for p in await info.context.view(info).loaders.prices.load(self.artifact_id)
+        ]
 
     @strawberry.field(
         description="The most generous pricing model among its prices; null: nobody said."
     )
     async def pricing(self, info: Info) -> Pricing | None:
-        return pricing.pricing_of(await info.context.loaders.prices.load(self.artifact_id))
+        return pricing.pricing_of(
+            await info.context.view(info).loaders.prices.load(self.artifact_id)
+        )
 
     @strawberry.field(
         description=(
@@ -390,19 +399,26 @@ class Artifact(relay.Node):
         )
     )
     async def starting_price(self, info: Info) -> Price | None:
-        found = pricing.starting_price(await info.context.loaders.prices.load(self.artifact_id))
+        found = pricing.starting_price(
+            await info.context.view(info).loaders.prices.load(self.artifact_id)
+        )
         return None if found is None else Price.of(found)
 
     @strawberry.field(description="Every price that was ever seen, oldest observation first.")
     async def price_history(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[PriceObservation]:
-        page = await info.context.loaders.price_history.load((self.artifact_id, first, after))
+        page = await info.context.view(info).loaders.price_history.load(
+            (self.artifact_id, first, after)
+        )
         return Connection(edges=edges(page, PriceObservation.of), page_info=page_info(page, after))
 
     @strawberry.field(description="Every number known of it, as each source last showed it.")
     async def signals(self, info: Info) -> list[Signal]:
-        return [Signal.of(s) for s in await info.context.loaders.signals.load(self.artifact_id)]
+        return [
+            Signal.of(s)
+            for s in await info.context.view(info).loaders.signals.load(self.artifact_id)
+        ]
 
     @strawberry.field(description="How it ranks among its kind, and why.")
     async def rank(self, info: Info) -> Rank | None:
@@ -415,11 +431,11 @@ class Artifact(relay.Node):
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
         asked = Asked(self.artifact_id, first, after)
-        return shown_changes(await info.context.loaders.rank_history.load(asked), after)
+        return shown_changes(await info.context.view(info).loaders.rank_history.load(asked), after)
 
     @strawberry.field(description="How often a search served it.")
     async def times_matched(self, info: Info) -> Count:
-        return Count(await info.context.loaders.times_matched.load(self.artifact_id))
+        return Count(await info.context.view(info).loaders.times_matched.load(self.artifact_id))
 
     @strawberry.field(
         description="What it was served for, by which capability, and what came of it; most first."
@@ -427,7 +443,9 @@ class Artifact(relay.Node):
     async def match_edges(
         self, info: Info, first: First = 20, after: After = None
     ) -> Connection[Match]:
-        page = await info.context.loaders.match_edges.load((self.artifact_id, first, after))
+        page = await info.context.view(info).loaders.match_edges.load(
+            (self.artifact_id, first, after)
+        )
         return Connection(edges=edges(page, Match.of), page_info=page_info(page, after))
 
     @strawberry.field(
@@ -485,7 +503,7 @@ class Artifact(relay.Node):
     async def by_node_ids(cls, info: Info, node_ids: Sequence[str]) -> "list[Artifact | None]":
         """The artifacts by id; None where there is none."""
         ids = [_uuid(str(node_id)) for node_id in node_ids]
-        found = await asyncio.gather(*map(info.context.loaders.by_id.load, ids))
+        found = await asyncio.gather(*map(info.context.view(info).loaders.by_id.load, ids))
         return [None if listing is None else cls.of(listing) for listing in found]
 
 
@@ -502,7 +520,7 @@ class ArtifactConnection(Connection[Artifact]):
 
     @strawberry.field(description="How many artifacts the filter lets through in all.")
     async def total_count(self, info: Info) -> int:
-        return await queries.count(info.context.snapshot, self.meant)
+        return await queries.count(info.context.view(info).snapshot, self.meant)
 
 
 @strawberry.input(description="Which artifacts are meant; what is left out does not matter.")
@@ -585,8 +603,11 @@ class ArtifactQuery:
         self,
         info: Info,
         slug: Annotated[str, strawberry.argument(description="Its slug or an alias of it.")],
+        as_of: Then = None,
     ) -> Artifact | None:
-        found = await info.context.loaders.by_slug.load(text("slug", slug, limit=500))
+        asked = text("slug", slug, limit=500)
+        view = await info.context.look(info, as_of)
+        found = await view.loaders.by_slug.load(asked)
         return None if found is None else Artifact.of(found)
 
     @strawberry.field(description="The artifacts that the filter means, a page at a time.")
@@ -601,9 +622,11 @@ class ArtifactQuery:
         ] = Order.SLUG,
         first: First = 20,
         after: After = None,
+        as_of: Then = None,
     ) -> ArtifactConnection:
         meant = filter.to_query() if filter is not None else Filter()
-        page = await queries.listed(info.context.snapshot, meant, order_by, first, after)
+        view = await info.context.look(info, as_of)
+        page = await queries.listed(view.snapshot, meant, order_by, first, after)
         return ArtifactConnection(
             edges=edges(page, Artifact.of),
             page_info=page_info(page, after),

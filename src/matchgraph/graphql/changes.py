@@ -61,7 +61,7 @@ class Change:
     )
     async def artifact(self, info: Info) -> Artifact | None:
         await info.context.see(self.position)
-        (listing,) = await by_slugs(info.context.snapshot, [self.slug])
+        (listing,) = await by_slugs(info.context.view(info).snapshot, [self.slug])
         return None if listing is None else Artifact.of(listing)
 
 

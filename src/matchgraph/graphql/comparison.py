@@ -15,7 +15,8 @@ from matchgraph.domain.artifact import Status
 from matchgraph.domain.comparison import Contender, Score
 from matchgraph.domain.verdict import Decision, Duel, FactName, Side, wilson
 from matchgraph.graphql.artifact import Artifact, Capability
-from matchgraph.graphql.context import Context, Info
+from matchgraph.graphql.as_of import Then
+from matchgraph.graphql.context import Info, View
 from matchgraph.graphql.enums import Favour, RowName
 from matchgraph.graphql.rank import points
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several
@@ -166,8 +167,8 @@ class _Compared:
     """The artifacts of one comparison. What several fields need is worked out once, and only if
     one of them is asked for."""
 
-    def __init__(self, context: Context, listings: Sequence[Listing]) -> None:
-        self.context = context
+    def __init__(self, view: View, listings: Sequence[Listing]) -> None:
+        self.view = view
         self.listings = listings
         self.ids = [listing.id for listing in listings]
         self.artifacts = [Artifact.of(listing) for listing in listings]
@@ -185,10 +186,10 @@ class _Compared:
     @cached_property
     def duels(self) -> "asyncio.Task[list[HeadToHeadValue]]":
         """How each two of them fared where both were examined."""
-        return asyncio.ensure_future(match_graph.head_to_head(self.context.snapshot, self.ids))
+        return asyncio.ensure_future(match_graph.head_to_head(self.view.snapshot, self.ids))
 
     async def _capabilities(self) -> list[list[Offered]]:
-        load = self.context.loaders.capabilities.load
+        load = self.view.loaders.capabilities.load
         pages = await asyncio.gather(*(load((id, MOST, None)) for id in self.ids))
         return [[offered for _, offered in page.items] for page in pages]
 
@@ -196,7 +197,7 @@ class _Compared:
         offered = await self.capabilities
         sides = [tuple(one.capability for one in own) for own in offered]
         near = await meaning.nearness(
-            self.context.snapshot,
+            self.view.snapshot,
             [
                 Described(listing.id, listing.facts.name or "", side)
                 for listing, side in zip(self.listings, sides, strict=True)
@@ -228,7 +229,7 @@ class _Compared:
 
     async def sides(self) -> list[Side]:
         """What the verdict needs to know of each."""
-        loaders = self.context.loaders
+        loaders = self.view.loaders
         offered, prices, ranks = await asyncio.gather(
             self.capabilities,
             loaders.prices.load_many(self.ids),
@@ -407,14 +408,16 @@ class ComparisonQuery:
         slugs: Annotated[
             list[str], strawberry.argument(description="Two to five slugs or aliases.")
         ],
+        as_of: Then = None,
     ) -> Comparison:
         if not comparison.FEWEST <= len(slugs) <= comparison.MOST:
             raise BadInput(
                 f"`slugs` names {len(slugs)} artifacts; compare {comparison.FEWEST} to"
                 f" {comparison.MOST}."
             )
-        loaders = info.context.loaders
-        found = await asyncio.gather(*map(loaders.by_slug.load, several("slugs", slugs)))
+        several("slugs", slugs)
+        view = await info.context.look(info, as_of)
+        found = await asyncio.gather(*map(view.loaders.by_slug.load, slugs))
         listings = [listing for listing in found if listing is not None]
         if len(listings) < len(found):
             unknown = [slug for slug, listing in zip(slugs, found, strict=True) if listing is None]
@@ -424,22 +427,20 @@ class ComparisonQuery:
                 slugs=unknown,
             )
         _check_different(slugs, listings)
-        return await side_by_side(info.context, slugs, listings)
+        return await side_by_side(view, slugs, listings)
 
 
-async def side_by_side(
-    context: Context, slugs: Sequence[str], listings: Sequence[Listing]
-) -> Comparison:
+async def side_by_side(view: View, slugs: Sequence[str], listings: Sequence[Listing]) -> Comparison:
     """The comparison of different artifacts, which those slugs led to."""
-    compared = _Compared(context, listings)
+    compared = _Compared(view, listings)
     return Comparison(
         artifacts=compared.artifacts,
         asked=[
             AskedSlug(slug=slug, leads_to=listing.slug, redirected=slug != listing.slug)
             for slug, listing in zip(slugs, listings, strict=True)
         ],
-        rows=await _rows(context, listings),
-        position=Position(await context.snapshot.position()),
+        rows=await _rows(view, listings),
+        position=Position(await view.snapshot.position()),
         compared=compared,
     )
 
@@ -456,8 +457,8 @@ def _check_different(slugs: Sequence[str], listings: Sequence[Listing]) -> None:
             )
 
 
-async def _rows(context: Context, listings: Sequence[Listing]) -> list[ComparisonRow]:
-    loaders, ids = context.loaders, [listing.id for listing in listings]
+async def _rows(view: View, listings: Sequence[Listing]) -> list[ComparisonRow]:
+    loaders, ids = view.loaders, [listing.id for listing in listings]
     prices, counts, ranks, matched = await asyncio.gather(
         loaders.prices.load_many(ids),
         loaders.capability_count.load_many(ids),

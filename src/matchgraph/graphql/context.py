@@ -1,9 +1,10 @@
-"""What one request carries: who asks, the store, one view of the read models, the loaders."""
+"""What one request carries: who asks, the store, views of the read models with their loaders."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from strawberry.types.info import Info as StrawberryInfo
@@ -14,11 +15,15 @@ from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.loaders import Loaders
 from matchgraph.projections.changes import Mark
+from matchgraph.queries.as_of import answerable
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import Feeds
 from matchgraph.queries.position import reach
 from matchgraph.queries.searching import Searching
-from matchgraph.queries.snapshot import Snapshot
+from matchgraph.queries.snapshot import Past, Snapshot
+
+if TYPE_CHECKING:
+    from matchgraph.graphql.as_of import AsOf
 
 
 @dataclass
@@ -31,10 +36,24 @@ class Course:
     at: Mark | None = None
 
 
+class View:
+    """What a field is answered from: the read models of now or as of a position, with one batch per
+    relation."""
+
+    def __init__(self, snapshot: Snapshot, boards: Boards) -> None:
+        self.snapshot = snapshot
+        self.boards = boards
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        """One batch per relation."""
+        return Loaders(self.snapshot, self.boards)
+
+
 @dataclass
 class Context:
-    """Made anew for every operation. `course` is None where only one answer can be given, and
-    `role` is what the one who asks may do.
+    """Made anew for every operation. `past` is where the read models are as of then; `course` is
+    None where only one answer can be given, and `role` is what the one who asks may do.
 
     `searcher` is who searches, as a pseudonym; `secrets`, newest first, sign outcome tokens, and
     `recent` are the reports of outcomes that were discarded lately, and `searching` what searches
@@ -43,6 +62,7 @@ class Context:
 
     store: Store
     pool: Pool
+    past: Pool
     boards: Boards
     feeds: Feeds
     course: Course | None = None
@@ -55,16 +75,34 @@ class Context:
     searching: Searching = field(default_factory=Searching)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
+    # By position, and by the top-level field that is answered from it.
+    _as_of: dict[int, View] = field(default_factory=dict, repr=False)
+    _then: dict[str | int, View] = field(default_factory=dict, repr=False)
+
+    def view(self, info: "Info") -> View:
+        """What the field is answered from, which is what the top-level field above it is."""
+        return self._then.get(_top(info)) or self._now
+
+    async def look(self, info: "Info", as_of: "AsOf | None") -> View:
+        """What the top-level field and all below it are answered from. Raises: BadInput,
+        BeforeHistory, TimeInFuture, InFuture, Stuck, Behind, Unavailable."""
+        if as_of is None:
+            return self._now
+        position = await as_of.found(self.pool)
+        await answerable(self.pool, self.store.listener, position)
+        view = self._as_of.get(position)
+        if view is None:
+            view = self._as_of[position] = View(self._past.at(position), self.boards)
+        self._then[_top(info)] = view
+        return view
 
     @cached_property
-    def snapshot(self) -> Snapshot:
-        """The view that this operation answers from."""
-        return Snapshot(self.pool)
+    def _now(self) -> View:
+        return View(Snapshot(self.pool), self.boards)
 
     @cached_property
-    def loaders(self) -> Loaders:
-        """One batch per relation."""
-        return Loaders(self.snapshot, self.boards)
+    def _past(self) -> Past:
+        return Past(self.past)
 
     @property
     def seen(self) -> int:
@@ -91,13 +129,22 @@ class Context:
     async def look_again(self) -> None:
         """Makes what is read from now on be as it is then."""
         await self.close()
-        vars(self).pop("snapshot", None)
-        vars(self).pop("loaders", None)
+        vars(self).pop("_now", None)
 
     async def close(self) -> None:
-        """Ends the view, if anything was read."""
-        if "snapshot" in vars(self):
-            await self.snapshot.close()
+        """Ends the views, if anything was read."""
+        if "_now" in vars(self):
+            await self._now.snapshot.close()
+        if "_past" in vars(self):
+            await self._past.close()
 
 
 Info = StrawberryInfo[Context, None]
+
+
+def _top(info: Info) -> str | int:
+    """The top-level field that this one is, or is below of, as the answer calls it."""
+    path = info.path
+    while path.prev is not None:
+        path = path.prev
+    return path.key

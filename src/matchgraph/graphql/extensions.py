@@ -26,9 +26,11 @@ from strawberry.types import StreamExecutionResult
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
+from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
 from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
 from matchgraph.queries.position import Behind, InFuture
+from matchgraph.queries.snapshot import NotKept
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,10 @@ CODES: dict[type[BaseException], str] = {
     Conflict: "CONFLICT",
     InFuture: "POSITION_IN_FUTURE",
     Behind: "BEHIND",
+    BeforeHistory: "BEFORE_HISTORY",
+    TimeInFuture: "TIME_IN_FUTURE",
+    NotKept: "PAST_NOT_KEPT",
+    Stuck: "READ_MODEL_STUCK",
     OutcomeUnknown: "OUTCOME_UNKNOWN",
     Unavailable: "UNAVAILABLE",
 }

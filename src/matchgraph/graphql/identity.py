@@ -81,7 +81,7 @@ class IdentityQuery:
     ) -> Connection[LikelyDuplicate]:
         if not 0 <= min_confidence <= 1:
             raise BadInput(f"`minConfidence` is {min_confidence}; it runs from 0 to 1.")
-        page = await queries.likely(info.context.snapshot, first, after, min_confidence)
+        page = await queries.likely(info.context.view(info).snapshot, first, after, min_confidence)
         return Connection(edges=edges(page, LikelyDuplicate.of), page_info=page_info(page, after))
 
 

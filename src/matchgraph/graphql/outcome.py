@@ -62,7 +62,7 @@ class OutcomeMutation:
             *by(info, idempotency_key),
             report,
             secrets=context.secrets,
-            reports_on=lambda who, day: queries.reports_on(context.snapshot, who, day),
+            reports_on=lambda who, day: queries.reports_on(context.view(info).snapshot, who, day),
             recent=context.recent,
         )
         if isinstance(result, commands.OutcomeDiscarded):

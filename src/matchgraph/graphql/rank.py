@@ -1,7 +1,7 @@
 """Rank: its types, and what explains how it moved."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -52,7 +52,8 @@ class RankInput:
             weight=value.weight,
             source=None if signal is None else signal.source,
             method=None if signal is None else signal.method,
-            observed_at=None if signal is None else signal.observed_at,
+            # In the one form that all moments have, however the source wrote it.
+            observed_at=None if signal is None else signal.observed_at.astimezone(UTC),
             position=None if observed is None else Position(observed.position),
         )
 
@@ -106,7 +107,7 @@ class Rank:
     async def place(self, info: Info) -> int | None:
         if self.placed is not None:
             return self.placed.place
-        return (await info.context.loaders.standing.load(self.artifact_id)).place or None
+        return (await info.context.view(info).loaders.standing.load(self.artifact_id)).place or None
 
     @strawberry.field(
         description=(
@@ -117,11 +118,11 @@ class Rank:
     async def band(self, info: Info) -> int | None:
         if self.placed is not None:
             return self.placed.band
-        return (await info.context.loaders.standing.load(self.artifact_id)).band or None
+        return (await info.context.view(info).loaders.standing.load(self.artifact_id)).band or None
 
     @strawberry.field(description="The five parts; their points add up to the score exactly.")
     async def parts(self, info: Info) -> list[RankPart]:
-        explained = await info.context.loaders.explained.load(self.artifact_id)
+        explained = await info.context.view(info).loaders.explained.load(self.artifact_id)
         return [] if explained is None else [RankPart.of(part) for part in explained.parts]
 
     @classmethod
@@ -143,7 +144,7 @@ async def rank_of(info: Info, artifact_id: UUID, placed: Placed | None) -> Rank 
     for, which have to be of the same moment."""
     if placed is not None and "parts" not in set(_names(info.selected_fields[0].selections)):
         return Rank.of(placed.ranked, placed)
-    ranked = await info.context.loaders.ranked.load(artifact_id)
+    ranked = await info.context.view(info).loaders.ranked.load(artifact_id)
     return None if ranked is None else Rank.of(ranked)
 
 

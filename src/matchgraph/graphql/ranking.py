@@ -18,6 +18,7 @@ from matchgraph.graphql.artifact import (
     page_info,
     shown_changes,
 )
+from matchgraph.graphql.as_of import Then
 from matchgraph.graphql.changes import Key, by
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import Kind
@@ -90,13 +91,13 @@ class RankQuery:
         ] = None,
         first: First = 20,
         after: After = None,
+        as_of: Then = None,
     ) -> RankBoardConnection:
         context = info.context
-        found = await context.boards.page(
-            context.snapshot, kind, first, after, at_least=context.seen
-        )
+        view = await context.look(info, as_of)
+        found = await context.boards.page(view.snapshot, kind, first, after, at_least=context.seen)
         ids = [own.ranked.artifact_id for _, own in found.page.items]
-        listings = await context.loaders.by_id.load_many(ids)
+        listings = await view.loaders.by_id.load_many(ids)
         return RankBoardConnection(
             edges=[
                 # One that is on the board and not listed yet is left to the next look.
@@ -128,7 +129,7 @@ class RankQuery:
     ) -> RankChangeExplanation | None:
         context = info.context
         await reach(context.pool, context.store.listener, from_ if to is None else max(from_, to))
-        listing = await context.loaders.by_slug.load(text("slug", slug, limit=500))
+        listing = await context.view(info).loaders.by_slug.load(text("slug", slug, limit=500))
         # A view of its own: the fields beside this one may have begun to read an older one.
         async with viewing(context.pool) as snapshot:
             end = Position(await snapshot.position()) if to is None else to
@@ -158,12 +159,14 @@ class RankQuery:
         )
 
     @strawberry.field(description="How much each part weighs, for every kind.")
-    async def rank_policies(self, info: Info) -> list[RankPolicy]:
-        return [RankPolicy.of(one) for one in await queries.policies(info.context.snapshot)]
+    async def rank_policies(self, info: Info, as_of: Then = None) -> list[RankPolicy]:
+        view = await info.context.look(info, as_of)
+        return [RankPolicy.of(one) for one in await queries.policies(view.snapshot)]
 
     @strawberry.field(description="What ranks are measured by; null before the first calibration.")
-    async def rank_calibration(self, info: Info) -> RankCalibration | None:
-        found = await queries.calibration(info.context.snapshot)
+    async def rank_calibration(self, info: Info, as_of: Then = None) -> RankCalibration | None:
+        view = await info.context.look(info, as_of)
+        found = await queries.calibration(view.snapshot)
         return None if found is None else RankCalibration.of(found)
 
 
@@ -247,6 +250,7 @@ class RankMutation:
         self, info: Info, idempotency_key: Key = None
     ) -> CalibrateRanksResult:
         position = await commands.calibrate(
-            *by(info, idempotency_key), lambda: queries.distributions(info.context.snapshot)
+            *by(info, idempotency_key),
+            lambda: queries.distributions(info.context.view(info).snapshot),
         )
         return RanksCalibrated(position=Position(position))

@@ -23,6 +23,7 @@ from matchgraph.domain.search import Search as SearchAggregate
 from matchgraph.domain.search import Served
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 from matchgraph.graphql.artifact import After, Artifact, Capability, Connection, Edge, First
+from matchgraph.graphql.as_of import check_now
 from matchgraph.graphql.comparison import Comparison, side_by_side
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import DataType, Kind, ReasonKind, Unit
@@ -287,7 +288,7 @@ class SearchResult:
 async def _capability(info: Info, artifact_id: UUID, key: str | None) -> Capability | None:
     if key is None:
         return None
-    offered = await info.context.loaders.capability.load((artifact_id, key))
+    offered = await info.context.view(info).loaders.capability.load((artifact_id, key))
     return None if offered is None else Capability.of(offered)
 
 
@@ -360,10 +361,11 @@ class Alternative:
     async def comparison(self, info: Info) -> Comparison:
         listings = [
             listing
-            for listing in await info.context.loaders.by_id.load_many(self.ids)
+            for listing in await info.context.view(info).loaders.by_id.load_many(self.ids)
             if listing is not None
         ]
-        return await side_by_side(info.context, [one.slug for one in listings], listings)
+        view = info.context.view(info)
+        return await side_by_side(view, [one.slug for one in listings], listings)
 
 
 async def alternatives_to(
@@ -371,15 +373,16 @@ async def alternatives_to(
 ) -> list[Alternative]:
     """The artifacts that stand in best. Raises: BadPageSize, BadInput, Contradiction,
     Unavailable."""
-    context = info.context
+    check_now(info, "alternatives")
+    context, view = info.context, info.context.view(info)
     need = NeedValue(like=(slug,), where=Where() if different is None else different.to_domain())
     pages.size(first)
-    found = await context.searching.search(context.snapshot, need, today=datetime.now(UTC).date())
+    found = await context.searching.search(view.snapshot, need, today=datetime.now(UTC).date())
     page = found.answer.results[:first]
-    shown = await explained(context.snapshot, found.ready, page)
+    shown = await explained(view.snapshot, found.ready, page)
     artifacts = await _artifacts(info, shown)
     ids = [one.candidate.artifact_id for one in page]
-    own, *ranks = await context.loaders.ranked.load_many([id, *ids])
+    own, *ranks = await view.loaders.ranked.load_many([id, *ids])
     return [
         Alternative(
             artifact=artifacts[other],
@@ -413,20 +416,20 @@ class SearchQuery:
         first: First = 10,
         after: After = None,
     ) -> SearchConnection:
-        context = info.context
+        context, view = info.context, info.context.view(info)
         value, ignored = need.to_domain(), several("need.ignore", need.ignore or [], most=100)
         pages.size(first)
         order = _order(ignored)
         before = None if after is None else _cursor(order, after)
         found = await context.searching.search(
-            context.snapshot, value, today=datetime.now(UTC).date(), ignored=ignored
+            view.snapshot, value, today=datetime.now(UTC).date(), ignored=ignored
         )
         search_id, count = (uuid4(), 0) if before is None else before
         search = None if before is None else await _recorded(info, search_id)
         if after is not None and search is not None and search.need != value:
             raise BadCursor(after)
         results = _left(found, search, search_id, count, first)
-        known = await context.loaders.by_id.load_many(
+        known = await view.loaders.by_id.load_many(
             [one.candidate.artifact_id for one in results[: first + SPARE]]
         )
         # A read model that is stuck alone may lack what the others know.
@@ -443,13 +446,13 @@ class SearchQuery:
             )
             for number, one in enumerate(page, start=1)
         ]
-        shown = await explained(context.snapshot, found.ready, page)
+        shown = await explained(view.snapshot, found.ready, page)
         recorded = await _record(
             info, search_id, value, found.ready, served, search, first_page=before is None
         )
         nothing = None
         if not found.answer.results:
-            nothing = await shortfall(context.snapshot, found.ready, context.searching.model)
+            nothing = await shortfall(view.snapshot, found.ready, context.searching.model)
         listings = await _artifacts(info, [*shown, *(nothing.nearest if nothing else ())])
         edges = [
             Edge(
@@ -476,7 +479,7 @@ class SearchQuery:
             understood=_understood(found),
             found=len(found.answer.results),
             nothing_fits=None if nothing is None else _nothing(found, nothing, listings),
-            position=Position(await context.snapshot.position()),
+            position=Position(await view.snapshot.position()),
         )
 
 
@@ -561,7 +564,7 @@ async def _record(
 
 async def _artifacts(info: Info, results: list[Result]) -> dict[UUID, Artifact]:
     ids = [result.scored.candidate.artifact_id for result in results]
-    listings = await info.context.loaders.by_id.load_many(ids)
+    listings = await info.context.view(info).loaders.by_id.load_many(ids)
     return {listing.id: Artifact.of(listing) for listing in listings if listing is not None}
 
 

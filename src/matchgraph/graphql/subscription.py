@@ -111,7 +111,7 @@ class Cause:
 
 
 async def _artifact(info: Info, id: UUID) -> Artifact | None:
-    found = await info.context.loaders.by_id.load(id)
+    found = await info.context.view(info).loaders.by_id.load(id)
     return None if found is None else Artifact.of(found)
 
 
@@ -330,7 +330,7 @@ async def _ids(info: Info, slugs: list[str] | None) -> frozenset[UUID] | None:
     if slugs is None:
         return None
     asked = several("filter.slugs", list(_given("filter.slugs", slugs) or ()))
-    found = await meant(info.context.snapshot, asked)
+    found = await meant(info.context.view(info).snapshot, asked)
     # It may be long until the first change, and a view holds a connection.
     await info.context.look_again()
     unknown = [slug for slug in asked if slug not in found]

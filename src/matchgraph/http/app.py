@@ -37,6 +37,7 @@ from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
 from matchgraph.queries.searching import Searching
+from matchgraph.queries.snapshot import open_past
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Api(LiveView):
         return Context(
             store=state.store,
             pool=state.pool,
+            past=state.past,
             boards=state.boards,
             feeds=state.feeds,
             course=Course() if request.scope["type"] == "websocket" else None,
@@ -115,6 +117,8 @@ def app(
             app.state.store = store = await stack.enter_async_context(open_store(database_url))
             app.state.pool = await open_pool(database_url, "queries", size=20)
             stack.push_async_callback(_close, app.state.pool)
+            app.state.past = await open_past(database_url, size=10)
+            stack.push_async_callback(_close, app.state.past)
             app.state.redis = open_client(redis_url)
             stack.push_async_callback(app.state.redis.aclose)
             app.state.boards = Boards(app.state.redis)
@@ -165,6 +169,7 @@ def _context(app: Starlette, asked: Asked) -> Context:
     return Context(
         store=state.store,
         pool=state.pool,
+        past=state.past,
         boards=state.boards,
         feeds=state.feeds,
         searching=state.searching,

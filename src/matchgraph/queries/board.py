@@ -1,7 +1,7 @@
 """Who ranks where: the boards page by page, and the place of single artifacts.
 
 From Redis where it has them, at the same cost at any depth; otherwise counted in PostgreSQL. Both
-answer alike, see docs/cache.md.
+answer alike, see docs/cache.md. As of a position PostgreSQL alone answers, see docs/as-of.md.
 """
 
 from collections import defaultdict
@@ -94,6 +94,8 @@ class Boards:
         group = ALL if kind is None else kind.value
         size(first)
         key = _BEFORE_ALL if after is None else _key_in(group, after)
+        if snapshot.as_of is not None:
+            return await _page_then(snapshot, group, key, first)
         found = await self._cached_page(snapshot, group, key, first, at_least)
         if found is not None:
             return found
@@ -126,6 +128,9 @@ class Boards:
 
     async def standings(self, snapshot: Snapshot, ids: Sequence[UUID]) -> list[Standing]:
         """Where each of the artifacts stands, as of the snapshot. Raises: Unavailable."""
+        if snapshot.as_of is not None:
+            then = await _standings_then(snapshot, ids)
+            return [then.get(id, _NOWHERE) for id in ids]
         rows = await snapshot.fetch(
             "SELECT c.position, b.artifact_id, b.kind, b.standing, b.high"
             " FROM projection_checkpoint c LEFT JOIN rank_board b ON b.place > 0"
@@ -318,4 +323,68 @@ async def _counted_page(snapshot: Snapshot, group: str, key: _Key, first: int) -
 
 async def _counted_standings(snapshot: Snapshot, asked: Sequence[_Asked]) -> dict[UUID, Standing]:
     rows = await snapshot.fetch(_STANDINGS, [one.artifact_id for one in asked])
+    return {row[0]: Standing(*map(int, row[1:])) for row in rows}
+
+
+# As of then no index knows the order, so a board is put together whole, once, and looked at. Bands
+# are counted between the limits that are asked for, in one sweep as well.
+
+
+def _then(of_group: str, asked: str) -> str:
+    """Places and bands of the rows that are asked for, in the table `placed`."""
+    return f"""
+      WITH board AS MATERIALIZED (
+        SELECT artifact_id, kind, standing, low, high,
+          row_number() OVER (PARTITION BY kind ORDER BY standing DESC, artifact_id) AS place,
+          row_number() OVER (ORDER BY standing DESC, artifact_id) AS place_over_all
+        FROM rank_board WHERE place > 0 AND {of_group}
+      ), asked AS MATERIALIZED ({asked}),
+      limits AS (SELECT coalesce(array_agg(DISTINCT high + 1), '{{}}') AS highs FROM asked),
+      better AS MATERIALIZED (
+        SELECT kind, width_bucket(low, highs) AS above, count(*) AS artifacts
+        FROM board, limits WHERE highs <> '{{}}' GROUP BY kind, above
+      ), placed AS (
+        SELECT asked.*, 1 + coalesce(found.of_kind, 0) AS band,
+          1 + coalesce(found.of_all, 0) AS band_over_all
+        FROM asked, limits, LATERAL (
+          SELECT sum(artifacts) FILTER (WHERE kind = asked.kind) AS of_kind,
+            sum(artifacts) AS of_all
+          FROM better WHERE above >= width_bucket(asked.high + 1, highs)
+        ) AS found
+      )"""
+
+
+def _page_then_query(of_group: str, over_all: str) -> str:
+    asked = (
+        "SELECT * FROM board WHERE standing < $2::bigint OR standing = $2 AND artifact_id > $3"
+        f" ORDER BY place{over_all} LIMIT $4"
+    )
+    return (
+        f"{_then(of_group, asked)}"
+        f" SELECT {COLUMNS}, placed.place{over_all} AS place, placed.band{over_all} AS band"
+        " FROM placed JOIN rank_board b USING (artifact_id)"
+        " JOIN rank_evidence e USING (artifact_id)"
+        f" ORDER BY placed.place{over_all}"
+    )
+
+
+_PAGE_OF_KIND_THEN = _page_then_query("kind = $1", "")
+_PAGE_OVER_ALL_THEN = _page_then_query(f"$1 = '{ALL}'", "_over_all")
+_STANDINGS_THEN = (
+    _then("true", "SELECT * FROM board WHERE artifact_id = ANY ($1)")
+    + " SELECT artifact_id, place, band, place_over_all, band_over_all FROM placed"
+)
+
+
+async def _page_then(snapshot: Snapshot, group: str, key: _Key, first: int) -> BoardPage:
+    rows = await snapshot.fetch(
+        _PAGE_OVER_ALL_THEN if group == ALL else _PAGE_OF_KIND_THEN,
+        *(group, inverted(key[0]), key[1], first + 1),
+    )
+    placed = [Placed(ranked_of(row), int(row["place"]), int(row["band"])) for row in rows]
+    return BoardPage(_page(group, placed, first), snapshot.as_of or 0, from_cache=False)
+
+
+async def _standings_then(snapshot: Snapshot, ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    rows = await snapshot.fetch(_STANDINGS_THEN, list(ids))
     return {row[0]: Standing(*map(int, row[1:])) for row in rows}

@@ -1,4 +1,5 @@
-"""One consistent view of the read models, for as long as one request needs it."""
+"""One consistent view of the read models, of now or as of a position, for as long as one request
+needs it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -6,28 +7,50 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool
+from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, open_pool
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.queries.position import Behind
 
 # Units: seconds that a request waits for a connection.
 PATIENCE = 5
 
 
+class NotKept(Exception):
+    """What the read models said as of that position is not known any more."""
+
+    def __init__(self, asked: int, since: int) -> None:
+        super().__init__(
+            f"What was there as of position {asked} is not kept: the read models know their past "
+            f"since {since}. `matchgraph rebuild` makes it known from the first event on."
+        )
+        self.asked = asked
+        self.since = since
+
+
 class Snapshot:
     """Everything read through it was so at one moment, so an answer never mixes old and new.
 
-    Takes a connection with the first statement and gives it back in `close`.
+    Takes a connection with the first statement and gives it back in `close`. `as_of` is the
+    position that it is of, None where it is of now.
     """
+
+    as_of: int | None = None
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._ended = False
+        self._stands_at: int | None = None
         self.statements = 0
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Raises: Unavailable."""
+        return await self._fetch(None, query, *arguments)
+
+    async def _fetch(
+        self, as_of: int | None, query: str, *arguments: object
+    ) -> Sequence[asyncpg.Record]:
         async with self._turn:
             if self._ended:
                 # Whoever is late must not take a connection that nobody would give back.
@@ -37,6 +60,8 @@ class Snapshot:
                     # A full pool means overload; waiting longer would only make it worse.
                     self._connection = await self._pool.acquire(timeout=PATIENCE)  # type: ignore[assignment]
                     await self._begin()
+                if as_of is not None and as_of != self._stands_at:
+                    await self._go_to(as_of)
                 self.statements += 1
                 return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
             except (*LOST, *FULL) as reason:
@@ -49,6 +74,21 @@ class Snapshot:
     async def _begin(self) -> None:
         assert self._connection is not None, "acquired before"
         await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    async def _go_to(self, position: int) -> None:
+        """Makes the views of the schema `as_of` say what was there then."""
+        assert self._connection is not None, "acquired before"
+        row = await self._connection.fetchrow(
+            "SELECT min(position) AS reached, max(kept_since) AS since,"
+            " set_config('matchgraph.position', $1, true) FROM public.projection_checkpoint",
+            str(position),
+        )
+        assert row is not None, "an aggregate without GROUP BY has one row"
+        self._stands_at = position
+        if row["reached"] < position:
+            raise Behind(position, row["reached"])
+        if row["since"] > position:
+            raise NotKept(position, row["since"])
 
     async def position(self) -> int:
         """The position that everything in this view is up to: that of the read model furthest
@@ -70,6 +110,43 @@ class Snapshot:
                     connection.terminate()
             finally:
                 await self._pool.release(connection)  # type: ignore[arg-type]
+
+
+class Past:
+    """Views as of any number of positions, over one connection of `pool` (see `open_past`)."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._line = Snapshot(pool)
+
+    def at(self, position: int) -> Snapshot:
+        """The view as of that position; it ends with all others."""
+        return _Then(self._line, position)
+
+    async def close(self) -> None:
+        """Ends every view for good."""
+        await self._line.close()
+
+
+class _Then(Snapshot):
+    """What was there then, out of the schema `as_of`, whose views are named as what they show."""
+
+    def __init__(self, line: Snapshot, position: int) -> None:
+        super().__init__(line._pool)
+        self._line = line
+        self.as_of = position
+
+    async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        """Raises: Behind, NotKept, Unavailable."""
+        return await self._line._fetch(self.as_of, query, *arguments)
+
+    def another(self) -> Snapshot:
+        return Past(self._pool).at(self.as_of or 0)
+
+
+async def open_past(url: str, *, size: int) -> Pool:
+    """Connections that look for the read models in the schema `as_of` first. They always do: a
+    search path that changes would have every statement planned anew."""
+    return await open_pool(url, "queries as of", size=size, search_path="as_of, public")
 
 
 @asynccontextmanager
