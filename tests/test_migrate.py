@@ -1,6 +1,7 @@
 """Migrations bring any database up to date, whoever starts them and however often."""
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from pogo_core.util import migrate as pogo
 
 from matchgraph import migrate
 from matchgraph.projections.catalog import PROJECTIONS
@@ -93,3 +95,42 @@ def test_migrations_are_numbered_without_gaps_and_open_with_their_question() -> 
 async def test_a_database_that_is_away_says_so(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         await migrate.apply(f"postgresql://postgres@/x?host={tmp_path}")
+
+
+async def test_the_past_of_what_was_there_before_it_was_kept_begins_with_the_migration(
+    empty: str, tmp_path: Path
+) -> None:
+    before = tmp_path / "migrations"
+    before.mkdir()
+    for file in migrate.folder().glob("*.sql"):
+        if file.stem < "0013":
+            (before / file.name).write_text(file.read_text())
+    db = await asyncpg.connect(empty)
+    await pogo.apply(db, before, schema_name="public", logger=logging.getLogger(__name__))
+    await db.execute("UPDATE projection_checkpoint SET position = 9")
+    await db.execute(
+        "INSERT INTO signal_board"
+        " VALUES (gen_random_uuid(), 'stars', 's', 7, 'observed', now(), 4);"
+        "INSERT INTO match_count VALUES (gen_random_uuid(), 'k', 5, 2);"
+        "INSERT INTO match_pair VALUES (gen_random_uuid(), gen_random_uuid(), 3, 1, 1);"
+        "INSERT INTO match_cluster VALUES (gen_random_uuid(), 'read tables', 6, 2);"
+        "INSERT INTO search_document VALUES (1, 1, 'k', '{}'), (1, 0, '', '{}');"
+        "INSERT INTO search_text VALUES (1, 1, 0, gen_random_uuid(), 'x'),"
+        " (1, 1, 1, gen_random_uuid(), 'y')"
+    )
+    await migrate.apply(empty)
+    await db.execute("SET search_path = as_of, public")
+    for position, there in ((8, False), (9, True), (20, True)):
+        await db.execute(f"SET matchgraph.position = {position}")
+        assert await db.fetchval("SELECT value FROM signal_board") == 7
+        counts = [
+            await db.fetchval("SELECT served FROM match_count"),
+            await db.fetchval("SELECT together FROM match_pair"),
+            await db.fetchval("SELECT searches FROM match_cluster"),
+            await db.fetchval("SELECT count(*) FROM search_text"),
+        ]
+        assert counts == ([5, 3, 6, 2] if there else [None, None, None, 0])
+    since = dict(await db.fetch("SELECT name, kept_since FROM public.projection_checkpoint"))
+    assert since.pop("price_history") == 0
+    assert set(since.values()) == {9}
+    await db.close()
