@@ -1,0 +1,1 @@
+"""Proof that nobody edited the past: the digest chain, the Merkle tree, signed heads, bundles."""
