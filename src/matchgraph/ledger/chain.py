@@ -131,10 +131,14 @@ class Check:
             at, self._opened = _OPENING, True
         self._rest = data[self._rows(data, at) :]
 
-    def end(self) -> None:
-        """To be called when all has arrived."""
+    def end(self, upto: int) -> None:
+        """To be called when all rows up to that position have arrived; more may follow."""
+        last = self.place.position
         if self.problem is None and self._rest != _CLOSING:
-            self._stop(f"event {self.place.position + 1} cannot be read: one of its values is gone")
+            self._stop(f"event {last + 1} cannot be read: one of its values is gone")
+        elif self.problem is None and last < upto:
+            self._missing(upto + 1)
+        self._rest, self._opened = b"", False
 
     def _rows(self, data: bytes, at: int) -> int:
         """Looks at the complete rows from there on, and returns where the incomplete one begins."""
@@ -175,8 +179,11 @@ class Check:
                     or position != last + 1
                     or recorded < time
                     or not (
-                        data.startswith(_opening(name), state)
-                        and data[named : named + 37].replace(b"-", b"") == hexed(originator) + b'"'
+                        (
+                            data.startswith(_opening(name), state)
+                            and data[named : named + 37].replace(b"-", b"")
+                            == hexed(originator) + b'"'
+                        )
                         or _agrees(data[state:stop], name, originator)
                     )
                 ):
@@ -201,12 +208,7 @@ class Check:
         """Says why a row is not the next one."""
         last = self.place.position
         if position > last + 1:
-            gone = (
-                f"event {last + 1} is"
-                if position == last + 2
-                else (f"events {last + 1} to {position - 1} are")
-            )
-            self._stop(f"{gone} missing: what follows event {last} is event {position}")
+            self._missing(position)
         elif position != last + 1:
             self._stop(f"event {position} stands where event {last + 1} belongs")
         elif not follows:
@@ -221,6 +223,13 @@ class Check:
             )
         else:
             self._stop(f"event {position} says another topic or aggregate than its columns do")
+
+    def _missing(self, upto: int) -> None:
+        last = self.place.position
+        those = (
+            f"event {last + 1} is" if upto == last + 2 else f"events {last + 1} to {upto - 1} are"
+        )
+        self._stop(f"{those} missing")
 
     def _stop(self, what: str) -> None:
         self.problem = Problem(self.place.position + 1, what)

@@ -1,0 +1,124 @@
+"""The tables of the ledger: signed heads, public keys, and the nodes of the Merkle tree."""
+
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+
+from matchgraph.eventstore.connection import Connection, Fetches
+from matchgraph.ledger import chain, merkle
+from matchgraph.ledger.head import Head
+
+# Every so many levels, the complete subtrees are kept in `ledger_node`: 256, 65,536, … leaves.
+STEP = 8
+
+_HEADS = "SELECT position, digest, root, signed_at, key_id, signature FROM ledger_head"
+
+
+class NoProof(Exception):
+    """What a proof takes is not there: the tree has not come that far, or history was changed."""
+
+
+async def newest(db: Fetches) -> Head | None:
+    """The newest signed head."""
+    return _head(await db.fetch(f"{_HEADS} ORDER BY position DESC LIMIT 1"))
+
+
+async def covering(db: Fetches, position: int) -> Head | None:
+    """The first signed head that includes the event at that position."""
+    return _head(
+        await db.fetch(f"{_HEADS} WHERE position >= $1 ORDER BY position LIMIT 1", position)
+    )
+
+
+def _head(rows: Sequence[asyncpg.Record]) -> Head | None:
+    return Head(*rows[0]) if rows else None
+
+
+async def keys(db: Fetches) -> dict[str, bytes]:
+    """Every public key that heads were signed with, by its id, the newest first."""
+    rows = await db.fetch("SELECT id, public_key FROM ledger_key ORDER BY since DESC, id")
+    return {row["id"]: row["public_key"] for row in rows}
+
+
+async def keep_keys(db: Connection, public: Iterable[tuple[str, bytes]]) -> None:
+    """Has the public keys there, for those who check."""
+    await db.executemany(
+        "INSERT INTO ledger_key (id, public_key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        list(public),
+    )
+
+
+async def keep_head(db: Connection, head: Head) -> None:
+    """Keeps a head for ever; the first of a position stays."""
+    await db.execute(
+        "INSERT INTO ledger_head (position, digest, root, signed_at, key_id, signature)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        head.position,
+        head.digest,
+        head.root,
+        head.time,
+        head.key_id,
+        head.signature,
+    )
+
+
+async def keep_nodes(db: Connection, completed: Iterable[tuple[merkle.Node, bytes]]) -> None:
+    """Keeps those of the complete subtrees that others are computed from."""
+    await db.executemany(
+        "INSERT INTO ledger_node (level, index, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        [(level, index, found) for (level, index), found in completed if level % STEP == 0],
+    )
+
+
+async def roots(db: Fetches, spans: Sequence[merkle.Span]) -> list[bytes]:
+    """The root of each span, from kept nodes and the leaves that no kept node covers: at most 256
+    of a level for each subtree. Raises: NoProof, Unavailable as `db` does."""
+    wanted = {node for span in spans for node in merkle.complete(span)}
+    found = await _subtrees(db, wanted)
+    return merkle.roots(spans, found.__getitem__)
+
+
+async def _subtrees(db: Fetches, wanted: Iterable[merkle.Node]) -> dict[merkle.Node, bytes]:
+    """The hash of each of the complete subtrees."""
+    # For each, the nodes of the nearest kept level below it.
+    below = {(level, index): level - level % STEP for level, index in wanted}
+    levels, firsts, ends = [], [], []
+    for (level, index), kept in below.items():
+        levels.append(kept)
+        firsts.append(index << (level - kept))
+        ends.append((index + 1) << (level - kept))
+    rows = await db.fetch(
+        "SELECT DISTINCT n.level, n.index, n.hash"
+        " FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s (level, first, until)"
+        " JOIN ledger_node n ON n.level = s.level AND n.index >= s.first AND n.index < s.until",
+        levels,
+        firsts,
+        ends,
+    )
+    known = {(row["level"], row["index"]): row["hash"] for row in rows}
+    rows = await db.fetch(
+        f"SELECT DISTINCT {', '.join('e.' + name for name in chain.COLUMNS.split(', '))}"
+        " FROM unnest($1::int[], $2::bigint[], $3::bigint[]) AS s (level, first, until)"
+        " JOIN event e ON s.level = 0 AND e.position > s.first AND e.position <= s.until",
+        levels,
+        firsts,
+        ends,
+    )
+    for row in rows:
+        known[0, row["position"] - 1] = leaf(row)
+    found = {}
+    for (level, index), kept in below.items():
+        tree = merkle.Frontier()
+        try:
+            span = range(index << (level - kept), (index + 1) << (level - kept))
+            tree.add(known[kept, n] for n in span)
+        except KeyError as missing:
+            raise NoProof(f"the Merkle tree lacks the node {missing}") from None
+        found[level, index] = tree.root()
+    return found
+
+
+def leaf(row: asyncpg.Record) -> bytes:
+    """The leaf of an event that was read with its COLUMNS."""
+    position, recorded_at, *content, _ = row
+    return chain.leaf(position, chain.microseconds(recorded_at), *content)
