@@ -31,7 +31,16 @@ def test_every_service_of_ours_waits_for_what_it_needs(name: str) -> None:
     needed = set(OURS[name]["depends_on"])
     assert needed <= set(COMPOSE["services"])
     assert needed == ({"postgres", "valkey"} if name == "migrate" else {"migrate"})
-    assert set(OURS[name]["environment"]) == {"DATABASE_URL", "REDIS_URL", "MATCHGRAPH_SECRET"}
+    assert set(OURS[name]["environment"]) - {"MATCHGRAPH_LEDGER_KEY"} == {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "MATCHGRAPH_SECRET",
+    }
+
+
+def test_only_what_signs_has_the_key() -> None:
+    having = {name for name, one in OURS.items() if "MATCHGRAPH_LEDGER_KEY" in one["environment"]}
+    assert having == {"projector"}
 
 
 def test_what_the_image_copies_and_runs_is_there() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from matchgraph import settings
-from matchgraph.settings import BadSetting, signing
+from matchgraph.ledger.head import new_key
+from matchgraph.settings import BadSetting, ledger_signing, signing
 
 LONG, LONGER = "a secret of sixteen", "another secret of more"
 
@@ -50,3 +51,46 @@ def test_a_folder_that_cannot_hold_it_is_complained_of(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadSetting, match="none can be kept"):
         signing(settings.read({"MATCHGRAPH_DATA": str(tmp_path / "file")}))
+
+
+def test_keys_that_sign_heads_are_given_newest_first_as_text_or_as_files(tmp_path: Path) -> None:
+    one, other = new_key(), new_key()
+    (tmp_path / "key").write_text(f"{other}\n")
+    given = settings.read({"MATCHGRAPH_LEDGER_KEY": f"{one}, {tmp_path / 'key'}"})
+    assert one not in repr(given)
+    ids = [signer.id for signer in ledger_signing(given)]
+    both = settings.read({"MATCHGRAPH_LEDGER_KEY": f"{one},{other}"})
+    assert ids == [signer.id for signer in ledger_signing(both)]
+    assert len(set(ids)) == 2
+
+
+def test_a_key_as_openssl_writes_it_is_one(tmp_path: Path) -> None:
+    # The private key of RFC 8032, 7.1, test 1.
+    (tmp_path / "key.pem").write_text(
+        "-----BEGIN PRIVATE KEY-----\n"
+        "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
+        "-----END PRIVATE KEY-----\n"
+    )
+    (signer,) = ledger_signing(settings.read({"MATCHGRAPH_LEDGER_KEY": str(tmp_path / "key.pem")}))
+    public = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    assert signer.public_key.hex() == public
+
+
+@pytest.mark.parametrize("wrong", ["hunter2", "hunter2" * 6 + "=", "./nothing", "."])
+def test_what_is_no_key_is_complained_of_and_not_repeated(wrong: str) -> None:
+    with pytest.raises(BadSetting, match="MATCHGRAPH_LEDGER_KEY") as refused:
+        ledger_signing(settings.read({"MATCHGRAPH_LEDGER_KEY": f"{new_key()},{wrong}"}))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_production_needs_a_key_and_a_laptop_keeps_one(tmp_path: Path) -> None:
+    data = {"MATCHGRAPH_DATA": str(tmp_path / "data")}
+    with pytest.raises(BadSetting, match="MATCHGRAPH_LEDGER_KEY is not set"):
+        ledger_signing(settings.read({**data, "MATCHGRAPH_MODE": "production"}))
+    assert not (tmp_path / "data").exists()
+    own = settings.read(data)
+    with ThreadPoolExecutor(8) as threads:
+        (key,) = {one.id for (one,) in threads.map(lambda _: ledger_signing(own), range(50))}
+    (kept,) = (tmp_path / "data").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [one.id for one in ledger_signing(own)] == [key]

@@ -83,6 +83,7 @@ def serve(
     with _servers(settings, alone=True) as servers:
         try:
             secrets = environment.signing(settings)
+            signers = environment.ledger_signing(settings) if projector else ()
         except environment.BadSetting as reason:
             _fail(str(reason), code=2)
         _run(_prepare(servers, catalogs))
@@ -94,6 +95,7 @@ def serve(
             development=settings.development,
             secrets=secrets,
             model=settings.embedding,
+            signers=signers,
         )
 
         def told() -> None:
@@ -147,13 +149,21 @@ def _catalog_file() -> Path:
 def project() -> None:
     """Keep the read models up to date; of several, one works and the others stand by."""
     settings = _settings()
+    try:
+        signers = environment.ledger_signing(settings)
+    except environment.BadSetting as reason:
+        _fail(str(reason), code=2)
     with _servers(settings) as servers:
 
         async def run() -> None:
             async with (
                 open_store(servers.database_url) as store,
                 projecting(
-                    servers.database_url, store, servers.redis_url, model=settings.embedding
+                    servers.database_url,
+                    store,
+                    servers.redis_url,
+                    model=settings.embedding,
+                    signers=signers,
                 ),
                 _pool(servers) as pool,
                 calibrating(store, pool),

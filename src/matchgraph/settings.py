@@ -1,17 +1,19 @@
 """The environment, read once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 
 from matchgraph import embedding
+from matchgraph.ledger.head import BadKey, Signer, new_key, signers
 
 OFF = "off"
 SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
 LEAST_SECRET = 16
+LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
 
 
 class BadSetting(Exception):
@@ -22,7 +24,8 @@ class BadSetting(Exception):
 class Settings:
     """What the environment says. Without `database_url` or `redis_url`, servers of our own are
     started in `data`. `embedding` names the model that tells what texts mean; without one, search
-    goes by words alone. `secrets` sign what clients bring back, the newest first; see `signing`."""
+    goes by words alone. `secrets` sign what clients bring back, the newest first; see `signing`.
+    `ledger_keys` sign heads of the log, the newest first; see `ledger_signing`."""
 
     database_url: str | None
     redis_url: str | None
@@ -32,6 +35,7 @@ class Settings:
     development: bool
     embedding: str | None
     secrets: tuple[str, ...] = field(repr=False)
+    ledger_keys: tuple[str, ...] = field(repr=False)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -47,7 +51,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         raise BadSetting(
             f"MATCHGRAPH_EMBEDDING is {model!r}; it must be {', '.join(embedding.NAMES)} or {OFF}."
         )
-    secrets = tuple(filter(None, map(str.strip, environment.get(SECRET, "").split(","))))
+    secrets = _several(environment.get(SECRET, ""))
     if any(len(secret) < LEAST_SECRET for secret in secrets):
         raise BadSetting(f"{SECRET} holds a secret of less than {LEAST_SECRET} characters.")
     return Settings(
@@ -58,6 +62,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         port=int(port),
         development=mode == "development",
         secrets=secrets,
+        ledger_keys=_several(environment.get(LEDGER_KEY, "")),
         embedding=None if model == OFF else model,
     )
 
@@ -77,17 +82,46 @@ def signing(settings: Settings) -> tuple[str, ...]:
             "more, the same for every process; to replace it, put the new one in front, with a "
             "comma."
         )
-    kept = settings.data / "secret"
+    return (_kept(settings, SECRET, "secret", lambda: token_urlsafe(32)),)
+
+
+def ledger_signing(settings: Settings) -> tuple[Signer, ...]:
+    """The keys that sign heads of the log, newest first: those that are set, else one made here
+    once and kept in the data folder.
+
+    Raises: BadSetting when one is no key, when none is set in production, or none can be kept.
+    """
+    keys = settings.ledger_keys
+    if not keys and not settings.development:
+        raise BadSetting(
+            f"{LEDGER_KEY} is not set, and production needs it: a private key of Ed25519, 32 bytes"
+            " in base64 or the name of a file with them or with PEM; `matchgraph ledger new-key`"
+            " makes one. To replace it, put the new one in front, with a comma."
+        )
+    try:
+        return signers(keys or (_kept(settings, LEDGER_KEY, "ledger-key", new_key),))
+    except BadKey as reason:
+        raise BadSetting(f"{LEDGER_KEY}: {reason}") from None
+
+
+def _several(said: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, said.split(","))))
+
+
+def _kept(settings: Settings, variable: str, name: str, make: Callable[[], str]) -> str:
+    """What the data folder has under that name, made once, whoever comes first. Raises:
+    BadSetting."""
+    kept = settings.data / name
     try:
         if not kept.exists():
             settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Written whole under another name, so that nobody reads half of it.
-            made = settings.data / f"secret.{token_urlsafe(8)}"
+            made = settings.data / f"{name}.{token_urlsafe(8)}"
             made.touch(mode=0o600)
-            made.write_text(token_urlsafe(32))
+            made.write_text(make())
             with suppress(FileExistsError):
                 os.link(made, kept)
             made.unlink()
-        return (kept.read_text().strip(),)
+        return kept.read_text().strip()
     except OSError as reason:
-        raise BadSetting(f"{SECRET} is not set, and none can be kept: {reason}.") from reason
+        raise BadSetting(f"{variable} is not set, and none can be kept: {reason}.") from reason

@@ -27,6 +27,8 @@ from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Un
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
 from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
+from matchgraph.ledger.proof import NotSigned
+from matchgraph.ledger.store import NoProof
 from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
 from matchgraph.queries.position import Behind, InFuture
@@ -49,6 +51,8 @@ CODES: dict[type[BaseException], str] = {
     TimeInFuture: "TIME_IN_FUTURE",
     NotKept: "PAST_NOT_KEPT",
     Stuck: "READ_MODEL_STUCK",
+    NotSigned: "NOT_SIGNED_YET",
+    NoProof: "LEDGER_BROKEN",
     OutcomeUnknown: "OUTCOME_UNKNOWN",
     Unavailable: "UNAVAILABLE",
 }

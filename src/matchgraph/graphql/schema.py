@@ -18,6 +18,7 @@ from matchgraph.graphql.comparison import ComparisonQuery
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.extensions import ErrorCodes, OneView, ReadYourWrites, at_least
 from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
+from matchgraph.graphql.ledger import LedgerQuery
 from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
@@ -41,7 +42,7 @@ class Positions:
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ArtifactQuery, ComparisonQuery, IdentityQuery, RankQuery, SearchQuery):
+class Query(ArtifactQuery, ComparisonQuery, IdentityQuery, LedgerQuery, RankQuery, SearchQuery):
     @strawberry.field(description="Whatever has that global id; null: nothing.")
     async def node(
         self,

@@ -32,6 +32,8 @@ from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
 from matchgraph.http.live import SEND, Clients, LiveView
 from matchgraph.http.upkeep import calibrating, projecting
+from matchgraph.ledger.head import Signer
+from matchgraph.ledger.watch import Watched, watched
 from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
@@ -106,10 +108,12 @@ def app(
     development: bool = True,
     secrets: Sequence[str] = (),
     model: str | None = None,
+    signers: Sequence[Signer] = (),
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
-    for as long as it runs; without the name of an embedding `model`, search goes by words alone."""
+    for as long as it runs; without the name of an embedding `model`, search goes by words alone.
+    What keeps the read models also watches the log and signs its heads, if there are `signers`."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -137,7 +141,7 @@ def app(
             stack.push_async_callback(app.state.sharing.close)
             if project:
                 await stack.enter_async_context(
-                    projecting(database_url, store, redis_url, model=model)
+                    projecting(database_url, store, redis_url, model=model, signers=signers)
                 )
             if calibrate:
                 await stack.enter_async_context(calibrating(store, app.state.pool))
@@ -196,12 +200,23 @@ async def ready(request: Request) -> Response:
             )
         elif model.delay > LATE:
             problems.append(f"{model.name} is {model.behind} events ({model.delay:.0f} s) behind")
+    ledger = await _watched(state.pool)
     return JSONResponse(
         {
             "status": "ready" if not problems else "not ready",
             "problems": problems,
             # Redis is a cache: without it answers are slower, never wrong.
             "redis": "reachable" if await _answers(state.redis) else "away",
+            # Whoever reads this must know; that nobody is answered would help only who broke it.
+            "ledger": None
+            if ledger is None
+            else {
+                "status": "whole" if ledger.broken_at is None else "broken",
+                "verified": str(ledger.verified),
+                "signed": str(ledger.signed),
+                "brokenAt": None if ledger.broken_at is None else str(ledger.broken_at),
+                "problem": ledger.broken_because,
+            },
             "readModels": [
                 {
                     "name": model.name,
@@ -234,6 +249,16 @@ async def metrics(request: Request) -> Response:
         behind.labels(model.name).set(model.behind)
         delay.labels(model.name).set(model.delay)
         stuck.labels(model.name).set(model.stuck_at is not None)
+    ledger = await _watched(request.app.state.pool)
+    if ledger is not None:
+        for name, text, value in (
+            ("broken", "1 when history is not what was recorded", ledger.broken_at is not None),
+            ("verified_position", "The newest event that was verified", ledger.verified),
+            ("signed_position", "The newest event that a signed head covers", ledger.signed),
+            ("again_position", "How far history is being gone over again", ledger.again),
+            ("rounds", "How often all of history was gone over again", ledger.rounds),
+        ):
+            Gauge(f"matchgraph_ledger_{name}", text, registry=registry).set(value)
     up = Gauge("matchgraph_database_up", "1 when the database answers", registry=registry)
     up.set(read_models is not None)
     up = Gauge("matchgraph_redis_up", "1 when Redis answers", registry=registry)
@@ -249,6 +274,13 @@ async def _close(pool: Pool) -> None:
 async def _progress(pool: Pool) -> list[Progress] | None:
     try:
         return await progress(pool)
+    except (*LOST, *FULL):
+        return None
+
+
+async def _watched(pool: Pool) -> Watched | None:
+    try:
+        return await watched(pool)
     except (*LOST, *FULL):
         return None
 

@@ -1,10 +1,10 @@
 """What runs beside the answering, in `serve` and in `project`: the projector with the two that tell
-Redis what it did, the one that embeds texts, and the calibration once a day. Any number of
-processes may run it."""
+Redis what it did, the one that embeds texts, the watch over the log, and the calibration once a
+day. Any number of processes may run it."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -17,6 +17,8 @@ from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.eventstore.tasks import stop
+from matchgraph.ledger.head import Signer
+from matchgraph.ledger.watch import Watch
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.changes import Publisher
 from matchgraph.projections.rank_cache import RankCache
@@ -43,9 +45,11 @@ async def projecting(
     redis_url: str | None = None,
     *,
     model: str | None = None,
+    signers: Sequence[Signer] = (),
 ) -> AsyncIterator[Runner]:
     """Keeps the read models up to date while the block runs; with a Redis also the boards there,
-    and tells it what changes; with the name of an embedding model also what texts mean."""
+    and tells it what changes; with the name of an embedding model also what texts mean; with keys,
+    the newest first, it watches the log and signs what it has verified."""
     runner = Runner(database_url, store.listener, PROJECTIONS)
     tasks = [asyncio.create_task(runner.run(), name="projector")]
     client = None
@@ -59,6 +63,9 @@ async def projecting(
     if model is not None:
         vectors = embed_texts(database_url, store.listener, model)
         tasks.append(asyncio.create_task(vectors, name="vectors"))
+    if signers:
+        watch = Watch(database_url, store.listener, signers)
+        tasks.append(asyncio.create_task(watch.run(), name="watch"))
     try:
         yield runner
     finally:
