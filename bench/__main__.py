@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import append, as_of, bulk, fanout, latency, machine, project, rank, read, search
+from bench import append, as_of, bulk, fanout, latency, machine, project, rank, read, search, verify
 from bench.frame import Bench, new_template
 from matchgraph.servers import Servers, running
 
@@ -29,6 +29,7 @@ SUITES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "latency": latency.run,
     "rank": rank.run,
     "as-of": as_of.run,
+    "verify": verify.run,
     "search": search.run,
     "search-million": search.run_million,
 }

@@ -1,4 +1,4 @@
-"""The command-line program: serve, project, migrate, import, rebuild, schema.
+"""The command-line program: serve, project, migrate, import, rebuild, verify, schema and so on.
 
 Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 called wrongly;
 3 a server that is needed cannot be reached.
@@ -29,6 +29,7 @@ from rich.table import Table
 
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
+from matchgraph.cli import ledger as ledger_commands
 from matchgraph.commands.artifact import merge as merge_artifact
 from matchgraph.commands.artifact import tell_apart as tell_artifacts_apart
 from matchgraph.commands.artifact import unmerge as unmerge_artifact
@@ -570,6 +571,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 def _fail(message: str, code: int = PARTLY) -> NoReturn:
     stderr.print(message, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(code)
+
+
+ledger_commands.register(program, ledger_commands.Tools(_settings, _servers, _run, _bar, _fail))
 
 
 def main() -> None:

@@ -44,7 +44,8 @@ async def rechained(db: asyncpg.Connection, first: int) -> None:
     await db.execute(
         """
         WITH RECURSIVE chain AS (
-          SELECT position, digest FROM event WHERE position = $1 - 1
+          SELECT $1::bigint - 1 AS position, coalesce(
+            (SELECT digest FROM event WHERE position = $1 - 1), sha256('matchgraph')) AS digest
           UNION ALL
           SELECT e.position, sha256(c.digest || event_leaf(
             e.position, (extract(epoch FROM e.recorded_at) * 1000000)::bigint, e.originator_id,

@@ -61,7 +61,7 @@ class Problem:
         return self.what
 
 
-def leaf(
+def said(
     position: int,
     recorded_at: int,
     originator_id: UUID,
@@ -72,10 +72,14 @@ def leaf(
     idempotency_key: str | None,
     state: bytes,
 ) -> bytes:
-    """What one event adds to the chain and to the tree. Units: microseconds since 1970."""
-    texts = b"".join(map(_text, (topic, actor, request_id, idempotency_key)))
+    """The bytes of one event that are hashed. Units: `recorded_at` in microseconds since 1970."""
     header = _HEADER.pack(position, recorded_at, originator_id.bytes, originator_version)
-    return sha256(header + texts + state).digest()
+    return header + b"".join(map(_text, (topic, actor, request_id, idempotency_key))) + state
+
+
+def leaf(said: bytes) -> bytes:
+    """What one event adds to the chain and to the tree."""
+    return sha256(said).digest()
 
 
 def link(before: bytes, leaf: bytes) -> bytes:

@@ -198,7 +198,7 @@ def read(file: Path) -> Head:
         return of_data(msgspec.json.decode(file.read_bytes()))
     except OSError as reason:
         raise BadHead(f"{file} cannot be read: {reason.strerror}.") from None
-    except msgspec.DecodeError as reason:
+    except (ValueError, RecursionError) as reason:
         raise BadHead(f"{file} holds no signed head: it is no JSON ({reason}).") from None
     except BadHead as reason:
         raise BadHead(f"{file} holds no signed head. {reason}") from None

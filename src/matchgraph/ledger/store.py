@@ -18,9 +18,11 @@ class NoProof(Exception):
     """What a proof takes is not there: the tree has not come that far, or history was changed."""
 
 
-async def newest(db: Fetches) -> Head | None:
-    """The newest signed head."""
-    return _head(await db.fetch(f"{_HEADS} ORDER BY position DESC LIMIT 1"))
+async def newest(db: Fetches, upto: int = (1 << 63) - 1) -> Head | None:
+    """The newest signed head, of those up to that position."""
+    return _head(
+        await db.fetch(f"{_HEADS} WHERE position <= $1 ORDER BY position DESC LIMIT 1", upto)
+    )
 
 
 async def covering(db: Fetches, position: int) -> Head | None:
@@ -121,4 +123,4 @@ async def _subtrees(db: Fetches, wanted: Iterable[merkle.Node]) -> dict[merkle.N
 def leaf(row: asyncpg.Record) -> bytes:
     """The leaf of an event that was read with its COLUMNS."""
     position, recorded_at, *content, _ = row
-    return chain.leaf(position, chain.microseconds(recorded_at), *content)
+    return chain.leaf(chain.said(position, chain.microseconds(recorded_at), *content))

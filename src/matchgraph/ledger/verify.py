@@ -302,9 +302,12 @@ async def _split(url: str, snapshot: str, end: int, count: int, on_progress: Pro
                 process.kill()
             await process.wait()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(min(count, len(waiting))):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(count, len(waiting))):
+                group.create_task(work())
+    except BaseExceptionGroup as reasons:
+        raise reasons.exceptions[0] from None
     return _joined([found[first] for first in sorted(found)])
 
 
