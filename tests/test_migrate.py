@@ -130,7 +130,8 @@ async def test_the_past_of_what_was_there_before_it_was_kept_begins_with_the_mig
             await db.fetchval("SELECT count(*) FROM search_text"),
         ]
         assert counts == ([5, 3, 6, 2] if there else [None, None, None, 0])
-    since = dict(await db.fetch("SELECT name, kept_since FROM public.projection_checkpoint"))
+    rows = await db.fetch("SELECT name, kept_since FROM public.projection_checkpoint")
+    since = {row["name"]: row["kept_since"] for row in rows}
     assert since.pop("price_history") == 0
     assert set(since.values()) == {9}
     await db.close()

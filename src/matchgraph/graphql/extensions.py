@@ -26,9 +26,9 @@ from strawberry.types import StreamExecutionResult
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
-from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
 from matchgraph.ledger.proof import NotSigned
 from matchgraph.ledger.store import NoProof
+from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
 from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
 from matchgraph.queries.position import Behind, InFuture

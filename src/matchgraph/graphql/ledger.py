@@ -93,7 +93,7 @@ class Ledger:
         "seconds after new events."
     )
     async def head(self, info: Info) -> Head | None:
-        found = await store.newest(info.context.snapshot)
+        found = await store.newest(info.context.view(info).snapshot)
         return None if found is None else Head.of(found)
 
     @strawberry.field(
@@ -108,15 +108,15 @@ class Ledger:
         ] = None,
     ) -> Head | None:
         if position is None:
-            found = await store.newest(info.context.snapshot)
+            found = await store.newest(info.context.view(info).snapshot)
         else:
             await _there(info, position, "position")
-            found = await store.covering(info.context.snapshot, position)
+            found = await store.covering(info.context.view(info).snapshot, position)
         return None if found is None else Head.of(found)
 
     @strawberry.field(description="Every key that heads were signed with, the newest first.")
     async def keys(self, info: Info) -> list[LedgerKey]:
-        found = await store.keys(info.context.snapshot)
+        found = await store.keys(info.context.view(info).snapshot)
         return [LedgerKey(id=id, public_key=b64encode(key).decode()) for id, key in found.items()]
 
     @strawberry.field(
@@ -129,7 +129,7 @@ class Ledger:
         position: Annotated[Position, strawberry.argument(description="The event's position.")],
     ) -> InclusionProof:
         await _there(info, position, "position")
-        found = await proof.inclusion(info.context.snapshot, position)
+        found = await proof.inclusion(info.context.view(info).snapshot, position)
         return InclusionProof(
             position=Position(found.position),
             leaf=found.leaf.hex(),
@@ -153,7 +153,7 @@ class Ledger:
             raise BadInput(f"`from` is {from_}, which comes after `to`, {to}; swap them.")
         await _there(info, from_, "from")
         await _there(info, to, "to")
-        found = await proof.consistency(info.context.snapshot, from_, to)
+        found = await proof.consistency(info.context.view(info).snapshot, from_, to)
         return ConsistencyProof(
             from_position=Position(found.old),
             to_position=Position(found.new),
@@ -176,6 +176,8 @@ async def _there(info: Info, position: int, name: str) -> None:
     """Raises: BadInput, InFuture."""
     if position == 0:
         raise BadInput(f'`{name}` is "0", and the first event has position "1".')
-    rows = await info.context.snapshot.fetch("SELECT coalesce(max(position), 0) FROM event")
+    rows = await info.context.view(info).snapshot.fetch(
+        "SELECT coalesce(max(position), 0) FROM event"
+    )
     if position > rows[0][0]:
         raise InFuture(position, rows[0][0])
