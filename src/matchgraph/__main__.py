@@ -1,4 +1,4 @@
-"""The command-line program: serve, project, migrate, import, rebuild, verify, schema and so on.
+"""The command-line program: serve, project, migrate, import, rebuild, verify, keys and so on.
 
 Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 called wrongly;
 3 a server that is needed cannot be reached.
@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from uuid import uuid4
@@ -30,12 +31,14 @@ from rich.table import Table
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
 from matchgraph.cli import ledger as ledger_commands
+from matchgraph.commands import key as key_commands
 from matchgraph.commands.artifact import merge as merge_artifact
 from matchgraph.commands.artifact import tell_apart as tell_artifacts_apart
 from matchgraph.commands.artifact import unmerge as unmerge_artifact
 from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import LOST, Pool, connect, open_pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
@@ -52,6 +55,9 @@ from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import RebuildRuns
 from matchgraph.projections.runner import rebuild as rebuild_projection
 from matchgraph.queries.duplicates import LIKELY, LikelyDuplicate, all_likely
+from matchgraph.queries.key import Listed
+from matchgraph.queries.key import listed as listed_keys
+from matchgraph.queries.page import MOST
 from matchgraph.queries.position import reach
 from matchgraph.queries.snapshot import viewing
 from matchgraph.servers import FolderInUse, Servers, ServersError, running, running_beside
@@ -61,6 +67,8 @@ stderr = Console(stderr=True)
 T = TypeVar("T")
 
 PARTLY, UNREACHABLE = 1, 3
+# The actor of what an operator does here.
+COMMAND_LINE = "command line"
 DRAFTS_AT_ONCE, SIGNALS_AT_ONCE = 200, 5_000
 
 program = typer.Typer(
@@ -68,6 +76,8 @@ program = typer.Typer(
 )
 imports = typer.Typer(no_args_is_help=True, help="Take artifacts into the catalog.")
 program.add_typer(imports, name="import")
+keys = typer.Typer(no_args_is_help=True, help="Let people and programs in, as a role.")
+program.add_typer(keys, name="keys")
 
 
 @program.command()
@@ -97,6 +107,9 @@ def serve(
             secrets=secrets,
             model=settings.embedding,
             signers=signers,
+            origins=settings.origins,
+            tokens=settings.tokens,
+            metrics_token=settings.metrics_token,
         )
 
         def told() -> None:
@@ -131,6 +144,19 @@ async def _pool(servers: Servers) -> AsyncIterator[Pool]:
         yield pool
     finally:
         await pool.close()
+
+
+@asynccontextmanager
+async def _answering(servers: Servers) -> AsyncIterator[Pool]:
+    """Connections to read models that are up to date."""
+    await migrations.apply(servers.database_url)
+    async with (
+        open_store(servers.database_url) as store,
+        projecting(servers.database_url, store),
+        _pool(servers) as pool,
+    ):
+        await reach(pool, store.listener, await store.head(), patience=3600)
+        yield pool
 
 
 def _bundled() -> Iterator[tuple[str, list[Draft]]]:
@@ -252,15 +278,8 @@ def duplicates(
     """Pairs of artifacts that may be one, the likeliest first, and why."""
 
     async def find(servers: Servers) -> list[LikelyDuplicate]:
-        await migrations.apply(servers.database_url)
-        async with (
-            open_store(servers.database_url) as store,
-            projecting(servers.database_url, store),
-            _pool(servers) as pool,
-        ):
-            await reach(pool, store.listener, await store.head(), patience=3600)
-            async with viewing(pool) as snapshot:
-                return await all_likely(snapshot, min_confidence)
+        async with _answering(servers) as pool, viewing(pool) as snapshot:
+            return await all_likely(snapshot, min_confidence)
 
     with _servers(_settings()) as servers:
         found = _run(find(servers))
@@ -320,13 +339,13 @@ def tell_apart(
     rich.print(f"{slug} and {other} are told apart since position {position}.")
 
 
-def _change(command: Callable[[Store, Request], Awaitable[int]]) -> int:
-    """Runs one command as a curator; a refusal ends the program with its message."""
+def _change(command: Callable[[Store, Request], Awaitable[T]], actor: str = "curator") -> T:
+    """Runs one command, as a curator by default; a refusal ends the program with its message."""
 
-    async def run(servers: Servers) -> int:
+    async def run(servers: Servers) -> T:
         await migrations.apply(servers.database_url)
         async with open_store(servers.database_url) as store:
-            return await command(store, Request(actor="curator", request_id=uuid4().hex))
+            return await command(store, Request(actor=actor, request_id=uuid4().hex))
 
     with _servers(_settings()) as servers:
         try:
@@ -339,6 +358,74 @@ def _change(command: Callable[[Store, Request], Awaitable[int]]) -> int:
 def schema() -> None:
     """Print the GraphQL schema, as schema.graphql holds it."""
     sys.stdout.write(graphql_schema.sdl())
+
+
+@keys.command("issue")
+def issue(
+    role: Annotated[Role, typer.Option(help="What the key lets its owner do.")],
+    name: Annotated[str, typer.Option(help="Who has it, for a person.")],
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"],
+            help="From when on it lets nobody in, in UTC; never, if left out.",
+        ),
+    ] = None,
+) -> None:
+    """Issue a key. It goes to standard output, once: only its digest is kept."""
+    until = None if expires is None else expires.replace(tzinfo=UTC)
+    issued = _change(
+        lambda store, request: key_commands.issue(store, request, name, role, until), COMMAND_LINE
+    )
+    stderr.print(
+        f"The key {issued.id} lets {name} in as {role.value}. Keep it: it is not shown again.",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    sys.stdout.write(f"{issued.key}\n")
+
+
+@keys.command("list")
+def list_keys(
+    as_json: Annotated[bool, typer.Option("--json", help="One key a line, as JSON.")] = False,
+) -> None:
+    """The keys that were issued, the newest first."""
+
+    async def find(servers: Servers) -> list[Listed]:
+        found: list[Listed] = []
+        async with _answering(servers) as pool, viewing(pool) as snapshot:
+            after = None
+            while True:
+                page = await listed_keys(snapshot, MOST, after)
+                found += [one for _, one in page.items]
+                if not page.more:
+                    return found
+                after = page.items[-1][0]
+
+    with _servers(_settings()) as servers:
+        found = _run(find(servers))
+    if as_json:
+        for one in found:
+            sys.stdout.write(msgspec.json.encode(one).decode() + "\n")
+        return
+    table = Table("id", "name", "role", "status", "issued", "expires", "revoked")
+    for one in found:
+        moments = (one.issued_at, one.expires, one.revoked_at)
+        table.add_row(
+            *(one.id, one.name, one.role.value, one.status),
+            *("" if moment is None else f"{moment:%Y-%m-%d}" for moment in moments),
+        )
+    rich.print(table)
+
+
+@keys.command("revoke")
+def revoke(
+    id: Annotated[str, typer.Argument(help="What stands between mg_ and the next _ of the key.")],
+) -> None:
+    """Let nobody in with a key any more; its open connections end within a minute."""
+    position = _change(lambda store, request: key_commands.revoke(store, request, id), COMMAND_LINE)
+    rich.print(f"The key {id} is revoked since position {position}.")
 
 
 @imports.command("bundled")

@@ -7,13 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_urlsafe
 
+from strawberry.http.websocket_origin import normalize_allowed_origins
+
 from matchgraph import embedding
+from matchgraph.http.origins import LOCAL
+from matchgraph.http.tokens import TokenSettings
 from matchgraph.ledger.head import BadKey, Signer, new_key, signers
 
 OFF = "off"
 SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
 LEAST_SECRET = 16
 LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
+METRICS = "MATCHGRAPH_METRICS_TOKEN"
+TOKENS = ("MATCHGRAPH_JWT_ISSUER", "MATCHGRAPH_JWT_AUDIENCE", "MATCHGRAPH_JWT_JWKS")
 
 
 class BadSetting(Exception):
@@ -25,7 +31,8 @@ class Settings:
     """What the environment says. Without `database_url` or `redis_url`, servers of our own are
     started in `data`. `embedding` names the model that tells what texts mean; without one, search
     goes by words alone. `secrets` sign what clients bring back, the newest first; see `signing`.
-    `ledger_keys` sign heads of the log, the newest first; see `ledger_signing`."""
+    `ledger_keys` sign heads of the log, the newest first; see `ledger_signing`. Pages of `origins`
+    may ask, `tokens` says whose are taken beside keys, and `metrics_token` opens the metrics."""
 
     database_url: str | None
     redis_url: str | None
@@ -36,6 +43,9 @@ class Settings:
     embedding: str | None
     secrets: tuple[str, ...] = field(repr=False)
     ledger_keys: tuple[str, ...] = field(repr=False)
+    origins: tuple[str, ...]
+    tokens: TokenSettings | None
+    metrics_token: str | None = field(repr=False)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -64,7 +74,50 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         secrets=secrets,
         ledger_keys=_several(environment.get(LEDGER_KEY, "")),
         embedding=None if model == OFF else model,
+        origins=_origins(environment, development=mode == "development"),
+        tokens=_tokens(environment),
+        metrics_token=_metrics_token(environment),
     )
+
+
+def _origins(environment: Mapping[str, str], *, development: bool) -> tuple[str, ...]:
+    """The origins that are named, else those of this machine in development and none in
+    production. Raises: BadSetting."""
+    said = environment.get("MATCHGRAPH_ORIGINS")
+    if not said:
+        return (LOCAL,) if development else ()
+    named = list(filter(None, map(str.strip, said.split(","))))
+    try:
+        return tuple(sorted(normalize_allowed_origins(named)))
+    except ValueError:
+        raise BadSetting(
+            f"MATCHGRAPH_ORIGINS is {said!r}; it must be origins such as https://example.org, "
+            "without a path and with commas between them, or * for any."
+        ) from None
+
+
+def _tokens(environment: Mapping[str, str]) -> TokenSettings | None:
+    """Whose tokens are taken; None: nobody's. Raises: BadSetting."""
+    said = [environment.get(name, "") for name in TOKENS]
+    if not any(said):
+        return None
+    if missing := [name for name, value in zip(TOKENS, said, strict=True) if not value]:
+        raise BadSetting(f"{' and '.join(missing)} must be set too, for tokens to be taken.")
+    issuer, audience, jwks = said
+    if "://" in jwks and not jwks.startswith(("https://", "http://")):
+        raise BadSetting(
+            f"MATCHGRAPH_JWT_JWKS is {jwks!r}; it must be an address that begins with https://, or "
+            "a file."
+        )
+    claim = environment.get("MATCHGRAPH_JWT_ROLE_CLAIM") or "role"
+    return TokenSettings(issuer=issuer, audience=audience, jwks=jwks, role_claim=claim)
+
+
+def _metrics_token(environment: Mapping[str, str]) -> str | None:
+    token = environment.get(METRICS) or None
+    if token is not None and (len(token) < LEAST_SECRET or not token.isascii()):
+        raise BadSetting(f"{METRICS} must be {LEAST_SECRET} ASCII characters or more.")
+    return token
 
 
 def signing(settings: Settings) -> tuple[str, ...]:

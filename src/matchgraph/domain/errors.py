@@ -301,3 +301,26 @@ class StaleCalibration(Refusal):
             f"A calibration of {self.known_day} up to position {self.known_up_to} is in force; "
             f"one of {self.day} up to {self.up_to} would go back. Calibrate again from now."
         )
+
+
+@dataclass(eq=False)
+class BadExpiry(Refusal):
+    """A key cannot expire then."""
+
+    expires: datetime
+    reason: str
+
+    @property
+    def message(self) -> str:
+        return f"A key cannot expire at {self.expires.isoformat()}: {self.reason}."
+
+
+@dataclass(eq=False)
+class UnknownKey(Refusal):
+    """No key has that id."""
+
+    id: str
+
+    @property
+    def message(self) -> str:
+        return f"There is no key {self.id!r}; the id is what stands between `mg_` and the next `_`."

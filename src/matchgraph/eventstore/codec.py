@@ -19,6 +19,7 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.domain.artifact import Alias, Artifact
 from matchgraph.domain.calibration import Calibration
+from matchgraph.domain.key import Key
 from matchgraph.domain.policy import Policy
 from matchgraph.domain.search import DiscardedReport, Search
 
@@ -29,6 +30,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Calibration,
     Search,
     DiscardedReport,
+    Key,
 )
 HEADER = frozenset({"originator_id", "originator_version"})
 

@@ -29,6 +29,7 @@ __all__ = ["Packed", "Recorded", "Request", "Store", "fingerprint", "open_store"
 
 APPENDED = "event"
 PROJECTED = "projected"
+REVOKED = "key_revoked"
 MOST_IN_PAGE = 2_000
 A = TypeVar("A", bound=Aggregate)
 
@@ -171,6 +172,21 @@ class Store:
         rows = await self._fetch("SELECT coalesce(max(position), 0) FROM event")
         return int(rows[0][0])
 
+    async def now(self) -> datetime:
+        """The moment by the database's clock, which all processes share. Raises: Unavailable."""
+        rows = await self._fetch("SELECT clock_timestamp()")
+        moment: datetime = rows[0][0]
+        return moment
+
+    async def began(self, originator_id: UUID) -> str | None:
+        """The actor of an aggregate's first event; None while there is none. Raises:
+        Unavailable."""
+        rows = await self._fetch(
+            "SELECT actor FROM event WHERE originator_id = $1 AND originator_version = 1",
+            originator_id,
+        )
+        return str(rows[0][0]) if rows else None
+
     async def read(self, after: int, limit: int = MOST_IN_PAGE) -> list[Recorded]:
         """The next events, in order. Raises: Unavailable, UnknownTopic, Undecodable."""
         # Positions have no gaps, so a page is a range.
@@ -242,7 +258,7 @@ async def open_store(
     try:
         async with (
             Appender(url, patience=patience) as appender,
-            Listener(url, (APPENDED, PROJECTED)) as listener,
+            Listener(url, (APPENDED, PROJECTED, REVOKED)) as listener,
         ):
             yield Store(pool, appender, listener)
     finally:

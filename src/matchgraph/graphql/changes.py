@@ -12,8 +12,10 @@ from matchgraph.commands import artifact as commands
 from matchgraph.commands import catalog
 from matchgraph.domain.errors import Refusal as DomainRefusal
 from matchgraph.domain.price import Price as PriceValue
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql import refusals as r
+from matchgraph.graphql.access import Needs, require_own
 from matchgraph.graphql.artifact import Artifact
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import Kind, Taken
@@ -31,6 +33,8 @@ from matchgraph.graphql.scalars import BadInput, Position, text
 from matchgraph.queries.artifact import by_slugs
 
 MOST_IN_IMPORT = 250
+# One may take back what one has put there oneself.
+OWN = Needs(Role.CONTRIBUTOR, ", and CURATOR for what somebody else registered")
 
 
 Slug = Annotated[str, strawberry.argument(description="Its slug or an alias of it.")]
@@ -298,7 +302,10 @@ ImportArtifactsResult = Annotated[
 class ArtifactMutation:
     """What can be done to artifacts."""
 
-    @strawberry.mutation(description="Put a new artifact into the catalog.")
+    @strawberry.mutation(
+        description="Put a new artifact into the catalog.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
+    )
     async def register_artifact(
         self,
         info: Info,
@@ -314,7 +321,8 @@ class ArtifactMutation:
         return ArtifactRegistered(position=Position(position), slug=slug)
 
     @strawberry.mutation(
-        description="Say what is new of an artifact; a weaker claim never replaces a stronger one."
+        description="Say what is new of an artifact; a weaker claim never replaces a stronger one.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
     )
     async def describe_artifact(
         self,
@@ -329,7 +337,10 @@ class ArtifactMutation:
         )
         return ArtifactDescribed(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Take an artifact off the catalog; its history stays.")
+    @strawberry.mutation(
+        description="Take an artifact off the catalog; its history stays.",
+        extensions=[OWN],
+    )
     async def retire_artifact(
         self,
         info: Info,
@@ -337,18 +348,24 @@ class ArtifactMutation:
         reason: Annotated[str, strawberry.argument(description="Why, for those who come later.")],
         idempotency_key: Key = None,
     ) -> RetireArtifactResult:
+        await require_own(info.context, "retireArtifact", _slug(slug), Role.CURATOR)
         position = await commands.retire(*by(info, idempotency_key), _slug(slug), reason)
         return ArtifactRetired(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Put a retired artifact back on the catalog.")
+    @strawberry.mutation(
+        description="Put a retired artifact back on the catalog.",
+        extensions=[OWN],
+    )
     async def reinstate_artifact(
         self, info: Info, slug: Slug, idempotency_key: Key = None
     ) -> ReinstateArtifactResult:
+        await require_own(info.context, "reinstateArtifact", _slug(slug), Role.CURATOR)
         position = await commands.reinstate(*by(info, idempotency_key), _slug(slug))
         return ArtifactReinstated(position=Position(position), slug=slug)
 
     @strawberry.mutation(
-        description="Make an artifact lead to another one, of which it is a duplicate."
+        description="Make an artifact lead to another one, of which it is a duplicate.",
+        extensions=[Needs(Role.CURATOR)],
     )
     async def merge_artifact(
         self,
@@ -360,14 +377,20 @@ class ArtifactMutation:
         position = await commands.merge(*by(info, idempotency_key), _slug(slug), _slug(into))
         return ArtifactMerged(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Make a merged artifact stand alone again.")
+    @strawberry.mutation(
+        description="Make a merged artifact stand alone again.",
+        extensions=[Needs(Role.CURATOR)],
+    )
     async def unmerge_artifact(
         self, info: Info, slug: Slug, idempotency_key: Key = None
     ) -> UnmergeArtifactResult:
         position = await commands.unmerge(*by(info, idempotency_key), _slug(slug))
         return ArtifactUnmerged(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Make another slug lead to an artifact.")
+    @strawberry.mutation(
+        description="Make another slug lead to an artifact.",
+        extensions=[Needs(Role.CURATOR)],
+    )
     async def add_alias(
         self,
         info: Info,
@@ -378,7 +401,10 @@ class ArtifactMutation:
         position = await commands.add_alias(*by(info, idempotency_key), _slug(slug), alias)
         return ArtifactAliased(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Make an alias lead nowhere; its slug stays reserved.")
+    @strawberry.mutation(
+        description="Make an alias lead nowhere; its slug stays reserved.",
+        extensions=[Needs(Role.CURATOR)],
+    )
     async def remove_alias(
         self,
         info: Info,
@@ -388,7 +414,10 @@ class ArtifactMutation:
         position = await commands.remove_alias(*by(info, idempotency_key), _slug(alias))
         return ArtifactUnaliased(position=Position(position))
 
-    @strawberry.mutation(description="Say that an artifact can do something.")
+    @strawberry.mutation(
+        description="Say that an artifact can do something.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
+    )
     async def add_capability(
         self,
         info: Info,
@@ -402,7 +431,8 @@ class ArtifactMutation:
         return CapabilityAdded(position=Position(position), slug=slug)
 
     @strawberry.mutation(
-        description="Replace what is said of a capability; a retired one comes back."
+        description="Replace what is said of a capability; a retired one comes back.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
     )
     async def revise_capability(
         self,
@@ -416,7 +446,10 @@ class ArtifactMutation:
         )
         return CapabilityRevised(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Say that an artifact can do something no longer.")
+    @strawberry.mutation(
+        description="Say that an artifact can do something no longer.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
+    )
     async def retire_capability(
         self,
         info: Info,
@@ -430,7 +463,8 @@ class ArtifactMutation:
         return CapabilityRetired(position=Position(position), slug=slug)
 
     @strawberry.mutation(
-        description="Record a price. Refused if the same source is known to have a later one."
+        description="Record a price. Refused if the same source is known to have a later one.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
     )
     async def observe_price(
         self,
@@ -443,7 +477,10 @@ class ArtifactMutation:
         position = await commands.observe_price(*by(info, idempotency_key), _slug(slug), seen)
         return PriceObserved(position=Position(position), slug=slug)
 
-    @strawberry.mutation(description="Record that a price is asked no longer.")
+    @strawberry.mutation(
+        description="Record that a price is asked no longer.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
+    )
     async def withdraw_price(
         self,
         info: Info,
@@ -458,7 +495,8 @@ class ArtifactMutation:
         return PriceWithdrawn(position=Position(position), slug=slug)
 
     @strawberry.mutation(
-        description="Record a number. Refused if the same source is known to have a later one."
+        description="Record a number. Refused if the same source is known to have a later one.",
+        extensions=[Needs(Role.CONTRIBUTOR)],
     )
     async def observe_signal(
         self,
@@ -476,7 +514,8 @@ class ArtifactMutation:
         description=(
             f"Take in up to {MOST_IN_IMPORT} artifacts, each all or nothing; what is known "
             "already changes nothing, so an import can be repeated."
-        )
+        ),
+        extensions=[Needs(Role.CONTRIBUTOR)],
     )
     async def import_artifacts(
         self,

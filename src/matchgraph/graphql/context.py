@@ -25,6 +25,9 @@ from matchgraph.queries.snapshot import Past, Snapshot
 if TYPE_CHECKING:
     from matchgraph.graphql.as_of import AsOf
 
+# The actor of whoever gave nothing that says who they are.
+ANONYMOUS = "anonymous"
+
 
 @dataclass
 class Course:
@@ -53,7 +56,8 @@ class View:
 @dataclass
 class Context:
     """Made anew for every operation. `past` is where the read models are as of then; `course` is
-    None where only one answer can be given, and `role` is what the one who asks may do.
+    None where only one answer can be given. `role` is what the one who asks may do, and
+    `shows_schema` says whether they may look around in the schema.
 
     `searcher` is who searches, as a pseudonym; `secrets`, newest first, sign outcome tokens, and
     `recent` are the reports of outcomes that were discarded lately, and `searching` what searches
@@ -67,8 +71,9 @@ class Context:
     feeds: Feeds
     course: Course | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
-    actor: str = "anonymous"
+    actor: str = ANONYMOUS
     role: Role = Role.ANONYMOUS
+    shows_schema: bool = True
     searcher: str = "anonymous"
     secrets: tuple[str, ...] = field(default=(), repr=False)
     recent: Recent = field(default_factory=Recent)

@@ -1,6 +1,7 @@
 """What surrounds the execution of every operation."""
 
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 from uuid import uuid4
@@ -16,6 +17,7 @@ from graphql import (
     VariableDefinitionNode,
     value_from_ast_untyped,
 )
+from graphql.validation import NoSchemaIntrospectionCustomRule
 from strawberry.directive import DirectiveLocation
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
@@ -35,6 +37,9 @@ from matchgraph.queries.position import Behind, InFuture
 from matchgraph.queries.snapshot import NotKept
 
 log = logging.getLogger(__name__)
+
+# What graphql-core adds to an error where something else was probably meant.
+SUGGESTION = re.compile(r" Did you mean .*", re.DOTALL)
 
 # What a client can do something about, with the code that its program can tell it by.
 CODES: dict[type[BaseException], str] = {
@@ -166,6 +171,20 @@ def _defaults(operation: OperationDefinitionNode) -> dict[str, object]:
     }
 
 
+class ClosedSchema(SchemaExtension):
+    """Keeps the schema from those who may not look around in it."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Refuses introspection; suggestions are left out by `ErrorCodes`."""
+        execution = self.execution_context
+        if not execution.context.shows_schema:
+            execution.validation_rules = (
+                *execution.validation_rules,
+                NoSchemaIntrospectionCustomRule,
+            )
+        yield
+
+
 class OneView(SchemaExtension):
     """Ends the operation's view of the read models when it has been answered."""
 
@@ -212,6 +231,8 @@ class ErrorCodes(SchemaExtension):
                 getattr(cause, "extensions", None) or {}
             ).get("code", "BAD_USER_INPUT" if of_values else "GRAPHQL_VALIDATION_FAILED")
             error.extensions = {**(error.extensions or {}), "code": code}
+            if not self.execution_context.context.shows_schema:
+                error.message = SUGGESTION.sub("", error.message)
             return error
         for known, code in CODES.items():
             if isinstance(cause, known):

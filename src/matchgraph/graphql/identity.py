@@ -7,7 +7,9 @@ import strawberry
 from matchgraph.commands import artifact as commands
 from matchgraph.domain import duplicate
 from matchgraph.domain.duplicate import Sign
+from matchgraph.domain.role import Role
 from matchgraph.graphql import refusals as r
+from matchgraph.graphql.access import Needs
 from matchgraph.graphql.artifact import After, Artifact, Connection, First, edges, page_info
 from matchgraph.graphql.changes import Change, Key, Slug, by
 from matchgraph.graphql.context import Info
@@ -68,7 +70,8 @@ class IdentityQuery:
         description=(
             "Pairs of active artifacts that may be one, the likeliest first. What is merged or "
             "was told apart is not listed."
-        )
+        ),
+        extensions=[Needs(Role.CURATOR)],
     )
     async def likely_duplicates(
         self,
@@ -109,7 +112,8 @@ class IdentityMutation:
         description=(
             "Say that two artifacts are not the same, however alike they look. Whoever knows "
             "better later can merge them all the same."
-        )
+        ),
+        extensions=[Needs(Role.CURATOR)],
     )
     async def tell_apart(
         self,

@@ -6,7 +6,9 @@ import strawberry
 
 from matchgraph.commands import search as commands
 from matchgraph.commands.outcome_token import LONGEST
+from matchgraph.domain.role import Role
 from matchgraph.graphql import refusals as r
+from matchgraph.graphql.access import Needs
 from matchgraph.graphql.changes import Key, by
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import Discard, Outcome
@@ -45,7 +47,8 @@ class OutcomeMutation:
             "it goes further: from DISMISSED or CLICKED to CHOSEN, from there to SUCCEEDED or "
             "FAILED. Send the header `X-Searcher` with a name for whoever searches, any opaque "
             "text; without it, all who come from one address are one searcher, and share its say."
-        )
+        ),
+        extensions=[Needs(Role.ANONYMOUS)],
     )
     async def report_outcome(
         self,

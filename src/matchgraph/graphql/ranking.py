@@ -8,7 +8,9 @@ import strawberry
 from matchgraph.commands import ranking as commands
 from matchgraph.domain.policy import KindPolicy
 from matchgraph.domain.ranking import PARTS
+from matchgraph.domain.role import Role
 from matchgraph.graphql import refusals as r
+from matchgraph.graphql.access import Needs
 from matchgraph.graphql.artifact import (
     After,
     Artifact,
@@ -222,7 +224,8 @@ class RankMutation:
     """What ranks are measured by."""
 
     @strawberry.mutation(
-        description="Rank artifacts of some kinds by other weights; all of them are ranked anew."
+        description="Rank artifacts of some kinds by other weights; all of them are ranked anew.",
+        extensions=[Needs(Role.OPERATOR)],
     )
     async def adopt_policy(
         self,
@@ -244,7 +247,8 @@ class RankMutation:
         description=(
             "Measure what was observed by the distributions of now, and count ages from today; "
             "all artifacts are ranked anew. It happens once a day by itself."
-        )
+        ),
+        extensions=[Needs(Role.OPERATOR)],
     )
     async def calibrate_ranks(
         self, info: Info, idempotency_key: Key = None

@@ -155,6 +155,17 @@ class StaleCalibration(Refusal):
     known_up_to: Position = strawberry.field(description="What that was measured on.")
 
 
+@strawberry.type(description="A key cannot expire then.")
+class BadExpiry(Refusal):
+    expires: datetime = strawberry.field(description="The moment that was given.")
+    reason: str = strawberry.field(description="What is wrong with it.")
+
+
+@strawberry.type(description="No key has that id.")
+class UnknownKey(Refusal):
+    id: str = strawberry.field(description="The id that was given, or how it begins.")
+
+
 @strawberry.type(description="The idempotency key belongs to another command.")
 class IdempotencyKeyReused(Refusal):
     key: str = strawberry.field(description="The idempotency key that was given.")
@@ -203,6 +214,8 @@ SHOWN: dict[type[errors.Refusal], type[Refusal]] = {
     errors.WeightsDoNotAddUp: WeightsDoNotAddUp,
     errors.KindTwice: KindTwice,
     errors.StaleCalibration: StaleCalibration,
+    errors.BadExpiry: BadExpiry,
+    errors.UnknownKey: UnknownKey,
 }
 
 HANDLERS = [

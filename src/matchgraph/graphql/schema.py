@@ -16,8 +16,15 @@ from matchgraph.graphql.artifact import Artifact, ArtifactQuery, Capability
 from matchgraph.graphql.changes import ArtifactMutation
 from matchgraph.graphql.comparison import ComparisonQuery
 from matchgraph.graphql.context import Info
-from matchgraph.graphql.extensions import ErrorCodes, OneView, ReadYourWrites, at_least
+from matchgraph.graphql.extensions import (
+    ClosedSchema,
+    ErrorCodes,
+    OneView,
+    ReadYourWrites,
+    at_least,
+)
 from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
+from matchgraph.graphql.key import KeyMutation, KeyQuery
 from matchgraph.graphql.ledger import LedgerQuery
 from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
@@ -42,7 +49,9 @@ class Positions:
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ArtifactQuery, ComparisonQuery, IdentityQuery, LedgerQuery, RankQuery, SearchQuery):
+class Query(
+    ArtifactQuery, ComparisonQuery, IdentityQuery, KeyQuery, LedgerQuery, RankQuery, SearchQuery
+):
     @strawberry.field(description="Whatever has that global id; null: nothing.")
     async def node(
         self,
@@ -64,7 +73,7 @@ class Query(ArtifactQuery, ComparisonQuery, IdentityQuery, LedgerQuery, RankQuer
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(ArtifactMutation, IdentityMutation, OutcomeMutation, RankMutation):
+class Mutation(ArtifactMutation, IdentityMutation, KeyMutation, OutcomeMutation, RankMutation):
     pass
 
 
@@ -114,6 +123,7 @@ def build() -> CatalogSchema:
             ErrorCodes,
             OneView,
             ReadYourWrites,
+            ClosedSchema,
             lambda: MaxTokensLimiter(max_token_count=2_000),
         ],
         exception_handlers=HANDLERS,

@@ -33,6 +33,7 @@ from graphql import (
 from strawberry.schema import BaseSchema
 from strawberry.types.graphql import OperationType as Allowed
 
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
@@ -55,12 +56,13 @@ FEEDS = {"rankChanged": RANKS.name, "catalogChanged": CATALOG.name}
 
 @dataclass(frozen=True)
 class Asked:
-    """A subscription as it was asked for."""
+    """A subscription as it was asked for. What it shows depends on the role of who asks, and on
+    nothing else of theirs."""
 
     query: str
     operation_name: str | None
     variables: Mapping[str, Any]
-    actor: str
+    role: Role
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Plan:
         """What is equal for those that get the same. Raises: RecursionError."""
         rest = {name: said for name, said in asked.variables.items() if name not in self.own}
         # Not msgspec: there NaN is written as null, and half of a character not at all.
-        return asked.query, asked.operation_name, json.dumps(rest, sort_keys=True), asked.actor
+        return asked.query, asked.operation_name, json.dumps(rest, sort_keys=True), asked.role
 
 
 def plan(asked: Asked) -> Plan | None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from hmac import compare_digest
 from json import JSONDecodeError
 from re import fullmatch
 from secrets import token_urlsafe
@@ -16,6 +17,7 @@ import redis.asyncio as redis
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -24,13 +26,28 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from matchgraph.commands.outcome_token import pseudonym
 from matchgraph.commands.search import Recent
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
+from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
-from matchgraph.http.live import SEND, Clients, LiveView
+from matchgraph.http.access import (
+    CALLER,
+    LATELY,
+    NOBODY,
+    Caller,
+    Doors,
+    Unauthenticated,
+    given,
+    refusal,
+)
+from matchgraph.http.clients import Clients
+from matchgraph.http.live import SEND, LiveView
+from matchgraph.http.origins import Cors, Origins
+from matchgraph.http.tokens import Tokens, TokenSettings
 from matchgraph.http.upkeep import calibrating, projecting
 from matchgraph.ledger.head import Signer
 from matchgraph.ledger.watch import Watched, watched
@@ -61,6 +78,21 @@ class Application(Starlette):
 class Api(LiveView):
     """GraphQL over HTTP, graphql-transport-ws and graphql-sse."""
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request, once it is known who asks. (On a WebSocket that is known later.)"""
+        if scope["type"] == "http":
+            try:
+                scope[CALLER] = await scope["app"].state.doors.admit(given(scope))
+            except (Unauthenticated, Unavailable) as reason:
+                await refusal(scope, reason)(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
+        """Whether a page of another origin may open a WebSocket."""
+        origins: Origins = request.app.state.origins
+        return origins.allow(origin)
+
     def decode_json(self, data: str | bytes) -> object:
         """Raises: JSONDecodeError, which is answered with 400, for whatever is no JSON."""
         try:
@@ -74,6 +106,7 @@ class Api(LiveView):
     async def get_context(self, request: Any, response: Any) -> Context:
         """One context for each operation."""
         state = request.app.state
+        caller: Caller = request.scope.get(CALLER, NOBODY)
         said = request.headers.get("x-request-id", "")
         request_id = said if fullmatch(r"[\w.:/+=-]{1,100}", said) else uuid4().hex
         return Context(
@@ -84,11 +117,18 @@ class Api(LiveView):
             feeds=state.feeds,
             course=Course() if request.scope["type"] == "websocket" else None,
             request_id=request_id,
+            actor=caller.actor,
+            role=caller.role,
+            shows_schema=_shows_schema(state, caller.role),
             searcher=pseudonym(state.secrets, _searcher(request)),
             secrets=state.secrets,
             recent=state.recent,
             searching=state.searching,
         )
+
+
+def _shows_schema(state: Any, role: Role) -> bool:
+    return state.development or role > Role.ANONYMOUS
 
 
 def _searcher(request: Any) -> str:
@@ -109,11 +149,19 @@ def app(
     secrets: Sequence[str] = (),
     model: str | None = None,
     signers: Sequence[Signer] = (),
+    origins: Sequence[str] = (),
+    tokens: TokenSettings | None = None,
+    metrics_token: str | None = None,
+    lately: float = LATELY,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
     for as long as it runs; without the name of an embedding `model`, search goes by words alone.
-    What keeps the read models also watches the log and signs its heads, if there are `signers`."""
+    What keeps the read models also watches the log and signs its heads, if there are `signers`.
+
+    Pages of these `origins` may ask, and `tokens` says whose are taken beside keys; what is known
+    of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -136,7 +184,19 @@ def app(
             app.state.feeds = await stack.enter_async_context(
                 open_feeds(app.state.pool, store.listener, redis_url)
             )
+            app.state.development = development
+            app.state.origins = allowed
+            app.state.metrics_token = metrics_token
+            reader = None if tokens is None else Tokens(tokens)
+            app.state.doors = Doors(
+                store, app.state.pool, development=development, tokens=reader, lately=lately
+            )
             app.state.clients = Clients()
+            guard = app.state.clients.guard(app.state.doors, store.listener)
+            stack.push_async_callback(stop, asyncio.create_task(guard, name="guard"))
+            if reader is not None:
+                keys = asyncio.create_task(reader.run(), name="keys of tokens")
+                stack.push_async_callback(stop, keys)
             app.state.sharing = Sharing(api.schema, app.state.feeds, partial(_context, app))
             stack.push_async_callback(app.state.sharing.close)
             if project:
@@ -147,6 +207,7 @@ def app(
                 await stack.enter_async_context(calibrating(store, app.state.pool))
             yield
 
+    allowed = Origins(tuple(origins))
     api = Api(
         build(),
         graphql_ide="graphiql" if development else None,
@@ -162,6 +223,7 @@ def app(
             Route("/graphql", api),
             WebSocketRoute("/graphql", api),
         ],
+        middleware=[Middleware(Cors, origins=allowed)],
         lifespan=lifespan,
         max_body_size=MOST_BODY,
     )
@@ -177,7 +239,20 @@ def _context(app: Starlette, asked: Asked) -> Context:
         boards=state.boards,
         feeds=state.feeds,
         searching=state.searching,
-        actor=asked.actor,
+        role=asked.role,
+        shows_schema=_shows_schema(state, asked.role),
+    )
+
+
+def _is_shown(request: Request) -> bool:
+    """Whether whoever asks may see how it is doing. Not by a key: when the database is away, that
+    is when somebody has to look."""
+    state = request.app.state
+    if state.development:
+        return True
+    said = request.headers.get("authorization", "").encode()
+    return state.metrics_token is not None and compare_digest(
+        said, f"Bearer {state.metrics_token}".encode()
     )
 
 
@@ -187,7 +262,8 @@ async def alive(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 when queries can be answered, 503 with what is missing otherwise."""
+    """200 when queries can be answered, 503 with what is missing otherwise; in production, what is
+    missing is for those alone who may see the metrics."""
     state = request.app.state
     problems: list[str] = []
     read_models = await _progress(state.pool)
@@ -201,9 +277,12 @@ async def ready(request: Request) -> Response:
         elif model.delay > LATE:
             problems.append(f"{model.name} is {model.behind} events ({model.delay:.0f} s) behind")
     ledger = await _watched(state.pool)
+    status = "ready" if not problems else "not ready"
+    if not _is_shown(request):
+        return JSONResponse({"status": status}, status_code=503 if problems else 200)
     return JSONResponse(
         {
-            "status": "ready" if not problems else "not ready",
+            "status": status,
             "problems": problems,
             # Redis is a cache: without it answers are slower, never wrong.
             "redis": "reachable" if await _answers(state.redis) else "away",
@@ -233,7 +312,10 @@ async def ready(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """The numbers for Prometheus."""
+    """The numbers for Prometheus; in production, for who has the token for them."""
+    if not _is_shown(request):
+        reason = "The metrics are for who has the token in MATCHGRAPH_METRICS_TOKEN."
+        return refusal(request.scope, Unauthenticated(reason))
     registry = CollectorRegistry()
 
     def gauge(name: str, text: str) -> Gauge:

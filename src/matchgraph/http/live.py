@@ -7,11 +7,11 @@ it, up to a limit.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
@@ -31,7 +31,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
+from matchgraph.domain.role import Role
 from matchgraph.domain.text import UNPRINTABLE
+from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.sharing import (
     INTERNAL,
@@ -46,6 +48,8 @@ from matchgraph.graphql.sharing import (
     written,
 )
 from matchgraph.graphql.subscription import slow_subscriber
+from matchgraph.http.access import CALLER, NOBODY, Caller, Unauthenticated, given, said_at_init
+from matchgraph.http.clients import FORBIDDEN, TRY_AGAIN_LATER, Clients
 from matchgraph.projections.changes import Mark
 
 # So many changes wait for one client at most.
@@ -288,6 +292,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._socket: WebSocket = self.websocket.ws  # type: ignore[attr-defined]
         self._sharing: Sharing = self._socket.app.state.sharing
         self._line = _line_to(self._socket, self.operations)
+        self._caller = NOBODY
+        self._leaving: asyncio.Task[None] | None = None
 
     async def handle_message(self, message: Any) -> None:
         """Closes the socket over what is no message of the protocol."""
@@ -299,16 +305,34 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_message(message)
 
     async def handle_connection_init(self, message: Any) -> None:
-        """Acknowledges the connection."""
+        """Acknowledges the connection, or closes it over what lets nobody in."""
+        if not self.connection_init_received and not await self._enter(message.get("payload")):
+            return
         await self._sharing.start()
         await super().handle_connection_init(message)
         if self.connection_acknowledged:
             self.connection_init_timeout_task = None
 
+    async def _enter(self, payload: object) -> bool:
+        """Finds out who it is by what was given now, else by what came with the handshake; closes
+        the socket if that lets nobody in."""
+        state = self._socket.app.state
+        try:
+            said = said_at_init(payload) or given(self._socket.scope)
+            self._caller = await state.doors.admit(said)
+        except Unauthenticated as reason:
+            await self.websocket.close(FORBIDDEN, _cut(str(reason)))
+            return False
+        except Unavailable as reason:
+            await self.websocket.close(TRY_AGAIN_LATER, _cut(f"{reason}; come back later."))
+            return False
+        self._socket.scope[CALLER] = self._caller
+        state.clients.is_by(self, self._caller)
+        return True
+
     async def handle_invalid_message(self, error_message: str) -> None:
         """Closes the socket with 4400."""
-        reason = error_message.encode()[:LONGEST_REASON].decode(errors="ignore")
-        await super().handle_invalid_message(reason)
+        await super().handle_invalid_message(_cut(error_message))
 
     async def handle_subscribe(self, message: Any) -> None:
         """Starts an operation; a subscription without a task of its own, where that will do."""
@@ -317,7 +341,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             payload["query"],
             payload.get("operationName"),
             payload.get("variables") or {},
-            self.context.actor,
+            self._caller.role,
         )
         planned = plan(asked)
         if planned is None or not self._can_begin(id):
@@ -390,8 +414,28 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle(self) -> None:
         """Answers the client until it is gone."""
-        with self._socket.app.state.clients.connected(self._line):
+        with self._socket.app.state.clients.connected(self):
             await super().handle()
+
+    def hang_up(self) -> None:
+        """Has the client come back elsewhere, as this process ends."""
+        self._line.hang_up()
+
+    def expel(self, close_code: int, code: str, message: str) -> None:
+        """Ends all operations and the connection."""
+        self.connection_acknowledged = False
+        self._leaving = asyncio.create_task(self._expel(close_code, message), name="expelled")
+
+    async def _expel(self, close_code: int, reason: str) -> None:
+        for id in tuple(self.operations):
+            await self.cleanup_operation(id)
+        self._line.close()
+        try:
+            async with asyncio.timeout(LAST_PATIENCE):
+                await self.websocket.close(close_code, _cut(reason))
+        except (TimeoutError, OSError, RuntimeError):
+            # It reads nothing, or is gone.
+            self._line.abort()
 
     async def shutdown(self) -> None:
         """Ends everything, as the client is gone."""
@@ -401,6 +445,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     @staticmethod
     def _get_pre_execution_close_reason(error: object) -> None:
         """The socket is not closed over one operation that makes no sense."""
+
+
+def _cut(reason: str) -> str:
+    return reason.encode()[:LONGEST_REASON].decode(errors="ignore")
 
 
 def _malformed(message: object) -> str | None:
@@ -473,6 +521,7 @@ class _EventStream:
         self._news = asyncio.Event()
         self.ended = False
         self.deadline: asyncio.Timeout | None = None
+        self.member: Member | None = None
 
     def send(self, member: Member, mark: Mark, message: bytes) -> None:
         """Sends a change as soon as the client takes it; the member is cut off when too much
@@ -501,6 +550,13 @@ class _EventStream:
         """Ends it without a word, which clients take for a reason to come back."""
         self.ended = True
         self._news.set()
+
+    def expel(self, close_code: int, code: str, message: str) -> None:
+        """Ends it with that error, and without what waits."""
+        assert self.member is not None, "whoever is connected follows something"
+        self.member.leave()
+        self._waiting.clear()
+        self.fail(self.member, [{"message": message, "extensions": {"code": code}}])
 
     def abort(self) -> None:
         """Ends the connection at once."""
@@ -532,15 +588,16 @@ class EventResponse(StreamingResponse):
         state = scope["app"].state
         self._sharing: Sharing = state.sharing
         self._clients: Clients = state.clients
+        self._caller: Caller = scope[CALLER]
         self._stream = _EventStream(scope)
-        member = Member(self._stream, Form(_event, b""), planned.feed)
+        self._stream.member = member = Member(self._stream, Form(_event, b""), planned.feed)
         self._body = self._messages(asked, planned, member)
         super().__init__(self._body, headers=EventStreams.headers)
 
     async def stream_response(self, send: Send) -> None:
         """Sends it until either side ends it."""
         stream = self._stream
-        with self._clients.connected(stream):
+        with self._clients.connected(stream, self._caller):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with aclosing(self._body) as messages:
                 async for message in messages:
@@ -572,7 +629,7 @@ class EventResponse(StreamingResponse):
                         await asyncio.sleep(0)
                         yield member.form.message(outcome.payload)
                         if stream.ended:
-                            return
+                            break
             async with aclosing(stream.messages(member)) as messages:
                 async for message in messages:
                     yield message
@@ -580,36 +637,39 @@ class EventResponse(StreamingResponse):
             member.leave()
 
 
+class OwnStream(StreamingResponse):
+    """An event stream that is shared with nobody."""
+
+    def __init__(
+        self, scope: Scope, stream: AsyncIterator[str], headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(stream, headers=headers)
+        self._clients: Clients = scope["app"].state.clients
+        self._caller: Caller = scope[CALLER]
+        self._deadline = asyncio.timeout(None)
+        self._last = b""
+
+    async def stream_response(self, send: Send) -> None:
+        """Sends it until either side ends it."""
+        with self._clients.connected(self, self._caller):
+            try:
+                async with self._deadline:
+                    await super().stream_response(send)
+            except TimeoutError:
+                await _send(send, self._last, more=False)
+
+    def hang_up(self) -> None:
+        """Ends it without a word, which clients take for a reason to come back."""
+        self._deadline.reschedule(asyncio.get_running_loop().time())
+
+    def expel(self, close_code: int, code: str, message: str) -> None:
+        """Ends it with that error."""
+        self._last = _failure([{"message": message, "extensions": {"code": code}}])
+        self.hang_up()
+
+
 async def _send(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-class Client(Protocol):
-    """A connection that stays open."""
-
-    def hang_up(self) -> None:
-        """Ends it as this process ends."""
-
-
-class Clients:
-    """The connections that stay open."""
-
-    def __init__(self) -> None:
-        self._clients: set[Client] = set()
-
-    @contextmanager
-    def connected(self, client: Client) -> Iterator[None]:
-        """One of them, while the block runs."""
-        self._clients.add(client)
-        try:
-            yield
-        finally:
-            self._clients.discard(client)
-
-    def hang_up(self) -> None:
-        """Has them come back elsewhere; this process is about to end."""
-        for client in tuple(self._clients):
-            client.hang_up()
 
 
 # Both, as parts of the view.
@@ -642,7 +702,7 @@ class LiveView(GraphQL[Context, None]):
         if isinstance(data, list) or data.protocol != "sse":
             return data
         accept = next((v for name, v in request.headers.items() if name.lower() == "accept"), "")
-        if is_first_choice(accept) or plan(_asked(data, "")) is not None:
+        if is_first_choice(accept) or plan(_asked(data, Role.ANONYMOUS)) is not None:
             return data
         return replace(data, protocol="http")
 
@@ -658,7 +718,7 @@ class LiveView(GraphQL[Context, None]):
         """The result or, for an event stream, the results."""
         if not isinstance(request_data, list) and request_data.protocol == "sse":
             context.course = Course()
-            asked = _asked(request_data, context.actor)
+            asked = _asked(request_data, context.role)
             planned = plan(asked)
             if planned is not None:
                 return _Shared(EventResponse(request.scope, asked, planned))
@@ -673,6 +733,16 @@ class LiveView(GraphQL[Context, None]):
             return result.response
         return await super()._create_streaming_response(request, result, protocol, sub_response)
 
+    async def create_streaming_response(
+        self,
+        request: Request | WebSocket,
+        stream: Callable[[], AsyncIterator[str]],
+        sub_response: Response,
+        headers: Mapping[str, str],
+    ) -> Response:
+        """The response that sends these events."""
+        return OwnStream(request.scope, stream(), headers)
 
-def _asked(data: GraphQLRequestData, actor: str) -> Asked:
-    return Asked(data.query or "", data.operation_name, data.variables or {}, actor)
+
+def _asked(data: GraphQLRequestData, role: Role) -> Asked:
+    return Asked(data.query or "", data.operation_name, data.variables or {}, role)

@@ -1,5 +1,6 @@
 """Every projection there is."""
 
+from matchgraph.projections.api_key import API_KEY
 from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.capability_listing import CAPABILITY_LISTING
 from matchgraph.projections.match_graph import MATCH_GRAPH
@@ -19,4 +20,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     SEARCH_INDEX,
     TOLD_APART,
     MATCH_GRAPH,
+    API_KEY,
 )
