@@ -25,6 +25,7 @@ import uvloop
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -413,7 +414,7 @@ def list_keys(
     for one in found:
         moments = (one.issued_at, one.expires, one.revoked_at)
         table.add_row(
-            *(one.id, one.name, one.role.value, one.status),
+            *(one.id, escape(one.name), one.role.value, one.status),
             *("" if moment is None else f"{moment:%Y-%m-%d}" for moment in moments),
         )
     rich.print(table)

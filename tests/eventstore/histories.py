@@ -17,10 +17,12 @@ from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
 from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import Refusal
+from matchgraph.domain.key import Key, digest_of
 from matchgraph.domain.need import Need, Where
 from matchgraph.domain.policy import DEFAULTS, KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.role import Role
 from matchgraph.domain.search import (
     Discard,
     Discarded,
@@ -488,7 +490,9 @@ def rich(
         discarded = DiscardedReport.of(
             uuid5(one.id, "discarded"), Discard.FORGED, "bob", Outcome.CHOSEN, "0123"
         )
-        commands.append(stored_events(search, discarded))
+        key = Key.issue(uuid5(one.id, "key").hex[:12], "Ann", Role.CURATOR, digest_of("secret"))
+        key.revoke()
+        commands.append(stored_events(search, discarded, key))
     if not measured:
         return commands
     calibration = Calibration.calibrate(

@@ -20,10 +20,13 @@ from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEv
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
 from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
+from matchgraph.domain.key import Key
+from matchgraph.domain.key import id_of as key_id_of
 from matchgraph.domain.need import Ceiling, Need, Where
 from matchgraph.domain.policy import KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
+from matchgraph.domain.role import Role
 from matchgraph.domain.search import (
     Discard,
     DiscardedReport,
@@ -315,6 +318,7 @@ def said(method: Method, on: int) -> Provenance:
 
 # What the files in recorded/ mean. A file is what the store held under that topic and version
 # when it was current; neither the files nor these lines ever change, except for the class names.
+KEY = key_id_of("aaaabbbbcccc")
 SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
     "artifact.registered.v1": (
         PARSER,
@@ -562,6 +566,20 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
             "artifact_id": PARSER,
         },
     ),
+    "key.issued.v1": (
+        KEY,
+        Key.Issued,
+        {
+            "timestamp": at(521664),
+            "originator_topic": "key",
+            "key": "aaaabbbbcccc",
+            "name": "Ann",
+            "role": Role.CURATOR,
+            "digest": "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
+            "expires": day(400),
+        },
+    ),
+    "key.revoked.v1": (KEY, Key.Revoked, {"timestamp": at(552427)}),
 }
 
 

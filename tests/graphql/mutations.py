@@ -15,7 +15,9 @@ from graphql import (
 
 from matchgraph.commands.outcome_token import sign
 from matchgraph.commands.search import answered
+from matchgraph.domain.key import Key, digest_of
 from matchgraph.domain.need import Need
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.store import Request
 from matchgraph.graphql.schema import build
 from tests.eventstore.histories import INTENTS, served
@@ -64,6 +66,8 @@ POLICY: dict[str, Any] = {
 SEARCH = UUID(int=0x5EA4C4)
 SERVED = served(["parser", "other"], ["parse-tables", None])
 TOKEN = sign(SECRETS, SEARCH, SERVED[0])
+# A key that somebody has.
+KEY = "aaaabbbbcccc"
 # What each mutation can be called with, on a catalog in which there is a parser.
 CALLS: dict[str, dict[str, Any]] = {
     "registerArtifact": {**ARTIFACT, "slug": "new"},
@@ -88,6 +92,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "importArtifacts": {"artifacts": [{**ARTIFACT, "slug": "imported"}]},
     "adoptPolicy": {"kinds": [POLICY]},
     "calibrateRanks": {},
+    "issueKey": {"name": "Ann", "role": "CURATOR"},
+    "revokeKey": {"id": KEY},
     "reportOutcome": {"token": TOKEN, "outcome": "CHOSEN"},
 }
 
@@ -176,5 +182,6 @@ async def furnish(api: Api) -> int:
         answer = await call(api, mutation, **said)
         assert answer["__typename"] == success(mutation), answer
     by = Request(actor="anonymous", request_id="furnish")
+    await api.store.append([Key.issue(KEY, "Bob", Role.CONTRIBUTOR, digest_of("secret"))], by)
     need = Need(text="read tables")
     return await answered(api.store, by, SEARCH, need, INTENTS[0], "ann", SERVED)

@@ -145,6 +145,10 @@ REFUSED: list[tuple[str, str, Said]] = [
     ("adoptPolicy", "WeightsDoNotAddUp", {"kinds": [{**POLICY, "quality": "0.26"}]}),
     ("adoptPolicy", "BadNumber", {"kinds": [{**POLICY, "halfLife": 0}]}),
     ("adoptPolicy", "KindTwice", {"kinds": [POLICY, POLICY]}),
+    ("issueKey", "BadText", but("issueKey", name=" ")),
+    ("issueKey", "BadExpiry", but("issueKey", expires="2000-01-01T00:00:00Z")),
+    ("issueKey", "BadExpiry", but("issueKey", expires=FUTURE)),
+    ("revokeKey", "UnknownKey", {"id": "nothing"}),
     *(
         (name, "IdempotencyKeyReused", but(name, idempotencyKey="used"))
         for name in CALLS

@@ -58,7 +58,8 @@ class Needs(FieldExtension):
         said = (
             "Anybody may." if self.role is Role.ANONYMOUS else f"Needs {self.role.name}{self._but}."
         )
-        field.description = f"{field.description} {said}"
+        if not (field.description or "").endswith(said):  # by an earlier schema of this process
+            field.description = f"{field.description} {said}"
 
     def resolve(
         self, next_: SyncExtensionResolver, source: Any, info: Info, **arguments: Any
