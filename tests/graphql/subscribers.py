@@ -35,13 +35,15 @@ class Served(Api):
         return f"ws://127.0.0.1:{self.port}/graphql"
 
     @asynccontextmanager
-    async def socket(self, **options: Any) -> AsyncIterator["Socket"]:
-        """A client whose connection is acknowledged."""
+    async def socket(
+        self, init: dict[str, Any] | None = None, **options: Any
+    ) -> AsyncIterator["Socket"]:
+        """A client whose connection is acknowledged; `init` is what it says of itself."""
         # With a limit it would stop reading, and so not see the answer to its own good-bye.
         options = {"max_queue": None, "subprotocols": [PROTOCOL], "compression": None, **options}
         async with connect(self.address, **options) as connection:
             client = Socket(connection)
-            await client.say(type="connection_init")
+            await client.say(type="connection_init", payload=init)
             assert (await client.hear())["type"] == "connection_ack"
             yield client
 
