@@ -1,6 +1,6 @@
 """A value: the names that a catalog knows, in every way that people write them.
 
-Made from the catalog by whoever searches; read by understanding.py. Looking a name up costs one
+Made from the catalog by whoever searches; read by understanding. Looking a name up costs one
 dictionary access, however many artifacts there are.
 """
 

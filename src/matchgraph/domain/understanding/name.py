@@ -1,0 +1,170 @@
+"""Names: who made it, what family it is of, who sells it, under which licence."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+from matchgraph.domain.need import Where
+from matchgraph.domain.understanding.line import THING_ENDS, Line, negated, words_of
+from matchgraph.domain.understanding.part import Group, Part, everywhere, starts, where_of
+from matchgraph.domain.vocabulary import squashed
+
+MODEL_NOUN = (
+    r"(?:models?|llms?|ai|apis?|products?|tools?|stuff|offerings?|ones?|services?"
+    r"|family|licen[cs]ed?)"
+)
+
+
+NOUN = re.compile(MODEL_NOUN)
+# "not a model or a dataset" goes on, and "not a model, a dataset" says what is meant instead.
+NEXT = re.compile(
+    r"(?:(?:(?:,|/|&) )?(?:and|or|nor)(?: (?:not|no|from|by|made by|any|the|a|an|anything from"
+    r"|without)){0,6}|(?:,|/|&)(?: (?:not|no|from|by|made by|any|anything from|without)"
+    r"(?: (?:a|an|the))?){0,3})(?= )(?! an? )"
+)
+
+
+FIELDS = ("vendors", "families", "providers")
+
+
+def named(line: Line, i: int, order: Sequence[str]) -> tuple[str, tuple[str, ...], int] | None:
+    """The longest name there, of the first of the fields that know it."""
+    best: tuple[str, tuple[str, ...], int] | None = None
+    for field_ in order:
+        found = line.name(getattr(line.vocabulary, field_), i)
+        if found and (best is None or found[1] > best[2]):
+            best = field_, *found
+    return best
+
+
+MADE = re.compile(
+    r"(?:(?:that |which |and )?(?:is |are |was |were |comes? |coming )?"
+    r"(?:(?:made|built|developed|created|trained|published|released|provided) by|from|by))(?= )"
+)
+SOLD = re.compile(
+    r"(?:(?:that |which |and )?(?:is |are |can be )?"
+    r"(?:(?:hosted|served|sold|offered|run|available|accessible|deployed|callable|usable|runs|works)"
+    r" (?:by|on|via|through|from|at)|via|on|through))(?= )"
+)
+ORIGINS = THING_ENDS | words_of(
+    """
+    something anything everything only just comes coming is are product products system systems
+    embeddings
+    """
+)
+
+
+@starts(
+    "that which and is are was were comes come coming made built developed created trained"
+    " published released"
+    " provided from by"
+)
+def _made_by(line: Line, i: int) -> Iterator[Group]:
+    found = line.match(MADE, i)
+    if not found or negated(line, i):
+        return
+    if found[0].group() in ("from", "by") and not _apart(line, i):
+        return
+    yield from _wanted(line, i, found[1], ("vendors",))
+
+
+@starts(
+    "that which and is are can hosted served sold offered run available accessible"
+    " deployed callable usable runs"
+    " works via on through"
+)
+def _sold_by(line: Line, i: int) -> Iterator[Group]:
+    found = line.match(SOLD, i)
+    if not found or negated(line, i):
+        return
+    bare = found[0].group() in ("via", "on", "through")
+    if bare and not (_apart(line, i) or _ends_name(line, i)):
+        return
+    yield from _wanted(line, i, found[1], ("providers",))
+
+
+def _apart(line: Line, i: int) -> bool:
+    """Whether what comes says where the whole thing is from, and is no part of a task."""
+    return i == 0 or line.word(i - 1) in ORIGINS or line.word(i - 1) in (",", "but")
+
+
+def _ends_name(line: Line, i: int) -> bool:
+    names = line.vocabulary
+    for k in range(max(0, i - 4), i):
+        key = "".join(line.squashed[k:i])
+        if key and (key in names.families or (key in names.artifacts and line.proper(k, i))):
+            return True
+    return False
+
+
+def _wanted(line: Line, start: int, j: int, order: Sequence[str]) -> Iterator[Group]:
+    group: Group = []
+    while len(group) < 8 and (found := named(line, j, order)):
+        field_, stored, end = found
+        noun = line.match(NOUN, end)
+        if not line.ends(end) and not (noun and line.ends(noun[1])):
+            break
+        group.append(
+            Part(start, end, f"{field_}:{line.written(j, found[2])}", where_of(field_, stored))
+        )
+        more = line.match(NEXT, end)
+        if not more:
+            break
+        start, j = end, more[1]
+    if group:
+        yield group
+
+
+LICENCE_AFTER = re.compile(r"(?:[ -])?(?:licen[cs](?:ed?|es|ing)|[ -]licen[cs]ed)")
+UNDER = re.compile(
+    r"(?:(?:with |released |available |licensed |published |is ){0,6}(?:under|with|has|as)?(?:"
+    r" an?| the)?)(?= )"
+)
+PERMISSIVE = re.compile(
+    r"(?:with |under |has )?(?:an? )?(?:permissive(?:ly)?|liberal)(?:"
+    r" open[ -]source)?[ -](?:licen[cs](?:ed?|es|ing))"
+)
+
+
+@starts("with under has a an permissive permissively liberal released available licensed published")
+def _licence(line: Line, i: int) -> Iterator[Group]:
+    if (found := line.match(PERMISSIVE, i)) and line.vocabulary.permissive_licences:
+        where = Where(licences=line.vocabulary.permissive_licences)
+        yield [Part(i, found[1], "licences:permissive", where)]
+    if line.word(i) in ("with", "under", "has", "released", "available", "licensed", "published"):
+        under = UNDER.match(line.line, line.at[i])
+        if under and under.end() > under.start():
+            j = bisect_left(line.at, under.end())
+            yield from _licensed(
+                line, i, j, "under" in under.group() or "licensed" in under.group()
+            )
+
+
+def _licensed(line: Line, start: int, j: int, clear: bool) -> Iterator[Group]:
+    found = line.name(line.vocabulary.licences, j) if j < len(line) else None
+    if not found and j < len(line):
+        # "MIT-licensed" is one word to its writer; the name ends at the hyphen.
+        key = line.squashed[j]
+        if line.word(j + 1).startswith(("licens", "licenc")) and key in line.vocabulary.licences:
+            found = line.vocabulary.licences[key], j + 1
+    if not found:
+        return
+    stored, end = found
+    said = clear or any(
+        c.isdigit() for c in line.line[line.at[j] : line.at[end - 1] + len(line.words[end - 1])]
+    )
+    if line.word(end).startswith(("licens", "licenc")):
+        said, end = True, end + 1
+    if said and not negated(line, start):
+        yield [Part(start, end, f"licences:{squashed(stored[0])}", where_of("licences", stored))]
+
+
+@everywhere
+def _names_at(line: Line) -> Iterator[Group]:
+    """Licences that stand for themselves: Apache 2.0, MIT-licensed."""
+    for i in range(len(line)):
+        if not line.glued(i) and line.squashed[i] and line.squashed[i][0] in LICENCE_LETTERS:
+            yield from _licensed(line, i, i, False)
+
+
+LICENCE_LETTERS = frozenset("abcglmopuiwz0")
