@@ -150,7 +150,7 @@ def _must(line: Line, i: int) -> Iterator[Group]:
         end = j
         while end < len(line) and (end == j or not line.ends(end)) and end - j < 5:
             end += 1
-        words = line.line[line.at[j] : line.at[end - 1] + len(line.words[end - 1])]
+        words = line.said(j, end)
         if not line.ends(end) or line.word(j) in STOP | ENDS or not any(line.squashed[j:end]):
             break
         flag = next((name for name, _, what in FLAGS if re.fullmatch(what, words)), None)

@@ -1,4 +1,9 @@
-"""What must not be: makers, families, providers, licences, kinds and things by their names."""
+"""What must not be: makers, families, providers, licences, kinds and things by their names.
+
+An exclusion is a cue ("without", "doesn't", "anything but"), what may stand between ("need to use
+any"), and a list of what is excluded. A name of the catalog is excluded after every cue, a thing
+that a program can do without after most of them, any other word only where it is clear.
+"""
 
 import re
 from bisect import bisect_left
@@ -6,52 +11,129 @@ from collections.abc import Iterator
 
 from matchgraph.domain.need import Where
 from matchgraph.domain.understanding.hosting import open_where
-from matchgraph.domain.understanding.kind import KIND_NAMES, NOT_KINDS
-from matchgraph.domain.understanding.line import AFTER, BEFORE, DETERMINERS, ENDS, Line, words_of
-from matchgraph.domain.understanding.name import FIELDS, NEXT, NOUN, named
-from matchgraph.domain.understanding.part import Group, Part, everywhere, starts, where_of
+from matchgraph.domain.understanding.kind import KIND_NAMES, NOT_KINDS, VERBS
+from matchgraph.domain.understanding.line import (
+    AFTER,
+    BEFORE,
+    BRIDGE,
+    DETERMINERS,
+    ENDS,
+    NOT_WORDS,
+    Line,
+    words_of,
+)
+from matchgraph.domain.understanding.name import FIELDS, NOUN, named
+from matchgraph.domain.understanding.part import Group, Part, everywhere, where_of
 from matchgraph.domain.vocabulary import squashed
 
-NEGATION = re.compile(
-    r"(?:(?:but )?(?:that's |it's |(?:that |which |and |it |they )?(?:is |are |was |were )?)(?:"
-    r"(?:not|isn't|aren't|wasn't|weren't|doesn't|don't|do not|does not|must not|cannot|can't)"
-    r"(?: (?:be|come|use|using|want|based on|rely on|depend on|from|made by|built by|by"
-    r"|owned by|developed by|created by"
-    r"|trained by|hosted by|via|on|under|licensed under|a|an|any|the|part of|about|for|need"
-    r"|require|with)){0,6}"
-    r"|no|non|without|except(?: for| from)?|excluding|exclude|other than|apart from|aside"
-    r" from|besides"
-    r"|(?:any|every)(?:thing|one|body) (?:but|except)|all but|any but|neither|avoid|avoiding"
-    r"|(?:has |have |having )?nothing (?:from|by|to do with)|never|independent of|minus|skip"
-    r"|skipping|rule out|ruling out|leave out|leaving out|ignore|ignoring|forget|rather than"
-    r"|instead of|with the exception of|(?:i |i've |i'm )?(?:have |am )?(?:had enough|tired"
-    r"|sick|fed up) (?:of|with)|(?:i )?(?:hate|dislike)|save for|barring"
-    r"|without (?:using|any))(?: (?:from|by|made by|using|any|the|a|an)){0,6})(?=[ -])"
+# Cues, by how much they say.
+SAYS_NOT = (
+    r"(?:not|never|cannot|(?:is|are|was|were|do|does|did|ca|wo|would|should|must|could|need|has|have)"
+    r"n'?t)(?! (?:only|just|merely|necessarily|limited|so)(?![^\W_]))"
 )
+SAYS_NO = (
+    r"(?:(?:needs?|requires?|requiring|needing|has|have|having|with|of|from|by|uses|using) )?"
+    r"(?:no|without|w / o|sans|neither)(?: more)?"
+)
+SAYS_NOTHING = r"(?:nothing|none)(?! but| to do)"
+SAYS_BUT = (
+    r"(?:(?:from |by )?(?:(?:any|every|some)(?:thing|one|body)(?: else)?|all(?: others)?|any"
+    r"|(?:an? |any )?(?:vendor|provider|maker|company|family)s?) )?"
+    r"(?:other than|apart from|aside from|besides|except(?: for| from)?|excluding"
+    r"|with the exception of|save for|barring)"
+    r"|(?:(?:any|every)(?:thing|one|body)|all|any) but"
+)
+AWAY = r"(?:stay|keep|get|mov|steer|go)(?:e|ing|ting)?(?: me| us)? (?:away|clear|far) (?:from|of)"
+SAYS_AWAY = (
+    r"(?:avoid(?:s|ing)?|skip(?:ping)?|exclude|ignor(?:e|ing)|forget(?: about)?|rul(?:e|ing) out"
+    rf"|leav(?:e|ing) out|hate|dislike|distrust|boycott(?:ing)?|ban(?:ned)?|drop|ditch|{AWAY}"
+    r"|(?:get(?:ting)? )?rid of|(?:had enough|tired|sick|fed up) (?:of|with)"
+    r"|(?:switch|migrat)(?:e|ing) (?:away )?from|minus|independent(?:ly)? (?:of|from)"
+    r"|free (?:of|from)|unrelated to|instead of|rather than|nothing to do with)(?: :)?"
+)
+SUBJECT = r"(?:(?:that|which|who|it|they|i|we|you|one|there)(?:'(?:s|re|m|d|ve|ll))? )"
+AUXILIARY = (
+    r"(?:(?:but|and|should|must|is|are|was|were|am|be|been|would|can|could|will|shall|may|might|do"
+    r"|does|did|have|has|had|really|definitely|absolutely|simply|also|rather|preferably|ideally) )"
+)
+CUE = re.compile(
+    rf"{AUXILIARY}?{SUBJECT}?{AUXILIARY}{{0,4}}(?:(?P<but>{SAYS_BUT})|(?P<away>{SAYS_AWAY})"
+    rf"|(?P<nothing>{SAYS_NOTHING})|(?P<no>{SAYS_NO})|(?P<not>{SAYS_NOT})|(?P<non>non(?=-| )))"
+    r"(?![^\W_])"
+)
+CUES = NOT_WORDS | words_of(
+    """
+    other apart aside but except exception save barring away clear far rid skip skipping ignore
+    ignoring forget rule ruling leave leaving hate dislike distrust boycott boycotting ban banned
+    drop ditch enough tired sick fed switch switching migrate migrating independent independently
+    free unrelated instead rather w
+    """
+)
+# A question, not a wish: "why not use X", "whether or not".
+ASKED = words_of("why whether if or when")
+# "not a model or a dataset" goes on, and "not a model, a dataset" says what is meant instead.
+NEXT = re.compile(
+    r"(?:(?:(?:,|/|&) )?(?:and|or|nor)(?: (?:also|not|no|without|neither))?"
+    r"|(?:,|/|&)(?: (?:not|no|without))?)(?= )"
+)
+NEGATING = frozenset(("or", "nor", "not", "no", "without", "/"))
+# "not OpenAI, Google is fine"
+WELCOME = re.compile(
+    r"(?:(?:is|are|would be) )?(?:fine|ok|okay|good|great|welcome|preferred|possible|only)"
+    r"(?![^\W_])"
+)
+# A price list calls itself so; who says it means no company.
+SELF_HOSTED = re.compile(r"self[ -]?host")
+BY_PROVIDER = words_of("via through on hosted served sold offered")
+LEANING = words_of(
+    "based depend depends depending dependent rely relies relying reliant built trained"
+)
+# The words between after which a kind is meant by its name: "not an agent", "don't want agents".
+OF_A_KIND = words_of(
+    """
+    a an the any be another want wants to use using like see show me us anything something
+    suggest recommend give get
+    """
+)
+# And those after which any noun is: "doesn't need a parser". What one has or is for is not the
+# program's: "I don't have a budget", "not for production".
+OF_A_THING = words_of(
+    """
+    a an the any be need needs needing to require requires requiring depend depends depending rely
+    relies relying on involve involves involving use uses using contain contains include includes
+    with want about
+    """
+)
+NEEDING = words_of("need needs needed needing require requires required requiring")
 
 
-@starts(
-    "but that that's it's which and it they is are was were not isn't aren't wasn't weren't doesn't"
-    " don't do does must cannot can't no non without except excluding exclude other apart aside"
-    " besides anything everything anyone everyone anybody everybody minus skip skipping rule ruling"
-    " leave leaving ignore ignoring forget rather instead with i i've i'm had tired sick fed hate"
-    " dislike save barring has have having"
-    " all any neither avoid avoiding nothing never independent"
-)
-def _negation(line: Line, i: int) -> Iterator[Group]:
-    found = NEGATION.match(line.line, line.at[i]) if i >= line.negated_until else None
-    if not found:
+@everywhere
+def _exclusions(line: Line) -> Iterator[Group]:
+    if CUES.isdisjoint(line.words) and not any(word.endswith("n't") for word in line.words):
         return
+    read_until = 0
+    for i in range(len(line)):
+        # A list is read from its beginning; reading it again from each entry would take too long.
+        if i >= read_until and not line.glued(i) and (group := _exclusion(line, i)):
+            read_until = group[-1].end
+            yield group
+
+
+def _exclusion(line: Line, i: int) -> Group:
+    """What is excluded by the cue there."""
+    found = CUE.match(line.line, line.at[i])
+    if not found or line.word(i - 1) in ASKED:
+        return []
     j = bisect_left(line.at, found.end())
-    if j < len(line) and line.glued(j) and line.words[j - 1] != "non":
-        return
-    cue, start = found.group(), i
+    if found["non"] is None and line.glued(j):
+        return []
+    if line.word(j) == ":":
+        j += 1
+    cue = found.lastgroup or ""
     group: Group = []
-    loose = False
-    if cue.endswith(("not", "n't")) and line.word(j) in ("only", "just", "necessarily", "limited"):
-        return
+    start, sure = i, True
     while len(group) < 12:
-        part = _unwanted(line, start, j, cue, bool(group), loose)
+        part = _unwanted(line, start, j, cue, group, sure)
         if part is None:
             break
         group.append(part)
@@ -59,23 +141,46 @@ def _negation(line: Line, i: int) -> Iterator[Group]:
         if not more:
             break
         start, j = part.end, more[1]
-        # After a mere comma something else may begin: "not Bolt, free".
-        loose = NEGATING.isdisjoint(more[0].group().split())
-    if group:
-        # A list is read from its beginning; reading it again from each entry would take too long.
-        line.negated_until = group[-1].end
-        yield group
+        # After a mere comma or "and" something else may begin: "not Bolt, free".
+        sure = not NEGATING.isdisjoint(more[0].group().split())
+    return group
 
 
-def _unwanted_name(line: Line, start: int, j: int, *, glued: bool) -> Part | None:
+def _unwanted(line: Line, start: int, j: int, cue: str, before: Group, sure: bool) -> Part | None:
+    """The next that is excluded, as far behind the cue as there are words that only lead to it."""
+    last = j
+    while last < len(line) and line.words[last] in BRIDGE and last - j < 9:
+        last += 1
+    for k in range(last, j - 1, -1):
+        if k < len(line) and (not line.glued(k) or cue == "non"):
+            between = frozenset(line.words[j:k])
+            part = _unwanted_name(line, start, k, between, glued=cue == "non" and not before)
+            if part is None and (sure or _is_thing(before)):
+                part = _unwanted_thing(line, start, k, cue, between, before, sure)
+            if part:
+                return part
+    return None
+
+
+def _is_thing(before: Group) -> bool:
+    return bool(before) and before[-1].id.startswith("must_not_have")
+
+
+def _unwanted_name(
+    line: Line, start: int, j: int, between: frozenset[str], *, glued: bool, anyhow: bool = False
+) -> Part | None:
     """A company, family or artifact by its name; a hyphen before it (`glued`: "non-OpenAI
     embedding") says how far the name goes, otherwise the phrase has to end there."""
     slugs = line.vocabulary.artifacts
-    if found := named(line, j, FIELDS):
+    if line.match(SELF_HOSTED, j):
+        return None
+    order = FIELDS if BY_PROVIDER.isdisjoint(between) or between & LEANING else FIELDS[::-1]
+    # "from" and "by" ask for a name, also where it is an ordinary word.
+    if found := named(line, j, order, anyhow=anyhow or not between.isdisjoint(("from", "by"))):
         field_, stored, last = found
         noun = line.match(NOUN, last)
         end = noun[1] if noun and line.ends(noun[1]) else last
-        if glued or line.ends(end):
+        if (glued or line.ends(end)) and not line.match(WELCOME, end):
             name = line.written(j, last)
             # What is called like its maker is meant as well.
             news = {f"not_{field_}": stored, "must_not_have": slugs.get(name, ())}
@@ -86,149 +191,228 @@ def _unwanted_name(line: Line, start: int, j: int, *, glued: bool) -> Part | Non
     return None
 
 
-NEGATING = frozenset(("and", "or", "nor", "not", "no", "without"))
-
-
-def _unwanted(line: Line, start: int, j: int, cue: str, more: bool, loose: bool) -> Part | None:
-    names = line.vocabulary
-    if named := _unwanted_name(line, start, j, glued=cue == "non" and not more):
-        return named
-    if closed := line.match(CLOSED, j):
+def _unwanted_thing(
+    line: Line, start: int, j: int, cue: str, between: frozenset[str], before: Group, sure: bool
+) -> Part | None:
+    """What is closed, a licence, a kind, or what a program can do without."""
+    if cue != "away" and (closed := line.match(CLOSED, j)):
         return Part(start, closed[1], "open", open_where(line, False))
-    licence = line.name(names.licences, j)
-    if licence and (noun := line.match(LICENSED, licence[1])) is not None:
-        licence = licence[0], noun[1]
-    if licence and line.ends(licence[1]):
-        stored, end = licence
-        return Part(
-            start, end, f"not_licences:{line.written(j, end)}", where_of("not_licences", stored)
-        )
+    if licence := _unwanted_licence(line, start, j):
+        return licence
+    if cue in ("no", "nothing", "not", "non", "away") and (remote := line.match(REMOTE, j)):
+        word = "internet" if "internet" in remote[0].group() else "cloud"
+        where = Where(self_hostable=True, must_not_have=(word,))
+        return Part(start, _past(line, remote[1]), f"must_not_have:{word}", where)
     known = line.match(KIND_NAMES, j)
-    if known and line.ends(known[1]) and not loose:
-        plain_cue = cue in ("no", "without", "except", "excluding", "other than")
-        if more or plain_cue or cue.endswith((" a", " an")):
-            kinds = NOT_KINDS[known[0].group().rstrip("s")]
-            return Part(start, known[1], f"not_kinds:{kinds[0]}", where_of("not_kinds", kinds))
-    firm = not FIRM.isdisjoint(cue.split()) or cue.endswith(SAYING)
-    if (sense := line.match(SENSES, j)) and line.ends(sense[1]):
+    clear = cue != "not" or before or not between.isdisjoint((*DETERMINERS, "want"))
+    if known and line.ends(known[1]) and sure and clear and between <= OF_A_KIND:
+        kinds = NOT_KINDS[known[0].group().rstrip("s")]
+        return Part(start, known[1], f"not_kinds:{kinds[0]}", where_of("not_kinds", kinds))
+    firm = cue in ("no", "but") or bool(before) or bool(between & OF_A_THING)
+    if firm and sure and (sense := line.match(SENSES, j)) and line.ends(sense[1]):
         key = f"{SENSE_KEYS[sense[0]['what'].rstrip('s')]}-understanding"
         return Part(start, sense[1], f"must_not_have:{key}", Where(must_not_have=(key,)))
-    words = _thing(line, j) if more or firm else None
-    if not words and not loose:
-        words = _anything(line, j) if more or firm else None
-        if cue == "not" and not more:
-            words = words or _bare(line, start, j)
-    if words:
-        text, end = words
-        return Part(
-            start, end, f"must_not_have:{text.replace(' ', '-')}", Where(must_not_have=(text,))
-        )
-    return None
+    words = None
+    if cue != "not" or before or between:
+        words = _thing(line, j, needed=bool(between & NEEDING), sure=sure)
+    if not words and sure:
+        words = _other_thing(line, start, j, cue, between, before)
+    if not words or cue == "non":
+        return None
+    text, end = words
+    id_ = f"must_not_have:{text.replace(' ', '-')}"
+    return Part(start, end, id_, Where(must_not_have=(text,)))
 
 
-EXCLUDING = frozenset(("excluded", "aside", "out", "allowed", "wanted", "free"))
-EXCLUDED = re.compile(r"(?:is |are |models? )?(?:excluded|aside|out|not (?:allowed|wanted)|free)")
+def _unwanted_licence(line: Line, start: int, j: int) -> Part | None:
+    licence = line.name(line.vocabulary.licences, j)
+    if not licence:
+        return None
+    stored, last = licence
+    noun = line.match(LICENSED, last)
+    end = noun[1] if noun else last
+    if not line.ends(end):
+        return None
+    id_ = f"not_licences:{line.written(j, last)}"
+    return Part(start, end, id_, where_of("not_licences", stored))
 
 
-@everywhere
-def _excluded_after(line: Line) -> Iterator[Group]:
-    if not EXCLUDING.isdisjoint(line.words):
-        for i in range(len(line)):
-            yield from _excluded_at(line, i)
+def _other_thing(
+    line: Line, start: int, j: int, cue: str, between: frozenset[str], before: Group
+) -> tuple[str, int] | None:
+    """A noun that nothing is known of, where the cue says clearly that it is excluded."""
+    direct = between <= DETERMINERS
+    clear = between <= OF_A_THING
+    if cue == "not" and not between and not before:
+        # "not multilingual", while "does not run" says something else.
+        clear = line.word(j - 1) == "not" and line.word(j - 2) not in VERBAL
+    elif cue == "nothing":
+        clear = not direct and between <= OF_A_THING | {"that", "which"}
+    elif cue == "but":
+        clear = direct and line.word(start) in ("excluding", "except")
+    elif cue == "away":
+        clear = False
+    return _anything(line, j) if clear else None
 
 
-def _excluded_at(line: Line, i: int) -> Iterator[Group]:
-    """ "OpenAI excluded", "OpenAI-free": the exclusion comes after the name."""
-    found = named(line, i, FIELDS)
-    if not found:
-        return
-    field_, stored, end = found
-    after = line.match(EXCLUDED, end)
-    if after and (after[0].group() != "free" or line.glued(end)):
-        id_ = f"not_{field_}:{line.written(i, end)}"
-        yield [Part(i, after[1], id_, where_of(f"not_{field_}", stored))]
-
-
-# After these a thing is excluded by its name alone; a bare "not" says too little.
-FIRM = words_of(
-    """
-    without no nor neither avoid avoiding excluding exclude except use using but other apart aside
-    minus skip skipping rule ruling leave leaving ignore ignoring forget exception
-    enough tired sick fed hate dislike save barring
-    """
+VERBAL = words_of("do does did can could should would must will may")
+CLOSED = re.compile(
+    r"(?:closed|proprietary)(?: (?:source|weights?|models?|ones?|llms?))*(?![^\W_])"
 )
-# After these a bare "not" is firm, too: "not a chatbot", "not about code".
-SAYING = (" a", " an", " about", " for", " need", " require", " with")
-
-
-CLOSED = re.compile(r"(?:closed|proprietary)(?: (?:source|weights?|models?|ones?|llms?))*")
+# What is not to be in the cloud is to run on one's own machine.
+REMOTE = re.compile(
+    r"(?:(?:hosted |run |running |data )?(?:in |to )?(?:an? |the )?"
+    r"(?:internet(?:[ -](?:connection|access|connectivity))?|cloud(?:[ -](?:based|hosted|only"
+    r"|services?|connection|dependency|apis?|tools?|models?))?|saas|network access)"
+    r"(?: (?:product|software|tool|platform|service)s?)?)(?![^\W_])"
+)
 SENSES = re.compile(
-    r"(?P<what>vision|images?|videos?|audio|pdfs?)(?: (?:inputs?|understanding|support))?"
+    r"(?P<what>vision|images?|videos?|audio|pdfs?)(?: (?:inputs?|understanding|support))?(?![^\W_])"
 )
 SENSE_KEYS = {
     "vision": "image", "image": "image", "video": "video", "audio": "audio", "pdf": "document"
 }  # fmt: skip
-LICENSED = re.compile(r"(?:licen[cs](?:ed?|es|ing))")
+LICENSED = re.compile(r"licen[cs](?:ed?|es|ing)(?![^\W_])")
 
+
+# The exclusion comes after what is excluded
+
+EXCLUDED = re.compile(
+    r"(?:(?:is|are|models?|was|were) ){0,2}(?:excluded|aside|out(?: of the question)?|banned"
+    r"|forbidden|blocked|prohibited|(?:not|n't) (?:allowed|wanted|an option|acceptable|possible"
+    r"|permitted|okay|ok|available to us|for (?:me|us))|off limits|a no[ -]go|free)(?: here)?"
+    r"(?![^\W_])"
+)
+NOT_NEEDED = re.compile(
+    r"(?:(?:is |are )?(?:not|n't) (?:needed|required|necessary|allowed|an option|available)"
+    r"|unnecessary|free)(?![^\W_])"
+)
+EXCLUDING = words_of(
+    """
+    excluded aside out banned forbidden blocked prohibited allowed wanted option acceptable possible
+    permitted okay ok limits go free needed required necessary unnecessary available us
+    """
+)
+
+
+@everywhere
+def _excluded_after(line: Line) -> Iterator[Group]:
+    """ "OpenAI excluded", "docker-free", "GPU not required", "leave OpenAI out"."""
+    if EXCLUDING.isdisjoint(line.words):
+        return
+    for i in range(len(line)):
+        if line.glued(i):
+            continue
+        if found := named(line, i, FIELDS):
+            field_, stored, end = found
+            after = line.match(EXCLUDED, end)
+            if after and (after[0].group() != "free" or line.glued(end)):
+                start = i - (line.word(i - 1) in ("leave", "keep", "leaving", "keeping"))
+                id_ = f"not_{field_}:{line.written(i, end)}"
+                yield [Part(start, after[1], id_, where_of(f"not_{field_}", stored))]
+        for end in range(min(i + 2, len(line)), i, -1):
+            key = "".join(line.squashed[i:end])
+            after = line.match(NOT_NEEDED, end) if _is_need(key) else None
+            if after and (after[0].group() != "free" or line.glued(end)):
+                text = line.said(i, end)
+                id_ = f"must_not_have:{text.replace(' ', '-')}"
+                yield [Part(i, after[1], id_, Where(must_not_have=(text,)))]
+                break
+
+
+@everywhere
+def _operators(line: Line) -> Iterator[Group]:
+    """As search engines know it: "llm -google -docker"."""
+    for i, word in enumerate(line.words[:-1]):
+        here, then = line.tokens[i], line.tokens[i + 1]
+        after_blank = i == 0 or line.tokens[i - 1].end < here.start
+        if word == "-" and after_blank and here.end == then.start:
+            part = _unwanted_name(line, i, i + 1, frozenset(), glued=True, anyhow=True)
+            key = line.squashed[i + 1]
+            if part is None and _is_need(key) and not line.glued(i + 2):
+                where = Where(must_not_have=(then.word,))
+                part = Part(i, i + 2, f"must_not_have:{then.word}", where)
+            if part:
+                yield [part]
+
+
+# Things
 
 # What a thing can do without. Only such nouns are excluded by name: "without losing quality" and
 # "no errors" tell how something should work, and what mentions them is often just right.
 NEEDS = words_of(
     """
-    docker gpu gpus cuda kubernetes k8s python node nodejs node.js java javascript typescript
-    rust internet cloud account accounts login logins signup sign-up registration subscription
-    subscriptions apikey apikeys api-key telemetry tracking ads advertising watermark watermarks
-    browser database credit-card creditcard creditcards email root sudo electron npm pip conda
-    pytorch tensorflow langchain vpn phone app-store aws gcp azure terraform redis postgres
-    postgresql mongodb sqlite wsl windows linux macos vendor-lock-in lock-in lockin blockchain
-    crypto chromium selenium playwright censorship nsfw internet-connection internet-access
-    dependencies plugins
+    docker container containers gpu gpus cuda kubernetes k8s helm python node nodejs node.js java
+    javascript typescript rust golang ruby php internet cloud account accounts login logins signup
+    sign-up registration subscription subscriptions apikey apikeys api-key api-keys api-token
+    openai-key openai-api-key telemetry analytics tracking tracker trackers ad ads advertising
+    advertisements watermark watermarks browser database databases credit-card creditcard
+    creditcards credit-cards payment-card email root sudo admin-rights electron npm pip conda
+    pytorch tensorflow langchain vpn phone phone-number app-store aws gcp azure terraform redis
+    postgres postgresql mysql mongodb sqlite wsl windows linux macos vendor-lock-in lock-in lockin
+    vendor-lock blockchain crypto chromium chrome selenium playwright censorship nsfw
+    internet-connection internet-access dependencies plugins nvidia-gpu vector-database
+    vector-store webhooks webhook cookies
     """
 )
-NEED_KEYS = frozenset(map(squashed, NEEDS)) | {"apikey", "apikeys", "vendorlockin", "creditcard"}
+NEED_KEYS = frozenset(map(squashed, NEEDS))
 
 
-def _thing(line: Line, i: int) -> tuple[str, int] | None:
-    """The words of something that a program can do without, and the token after them."""
+def _is_need(key: str) -> bool:
+    return key in NEED_KEYS
+
+
+PAST = re.compile(
+    r"(?:(?:is|are) )?(?:needed|required|installed|necessary|involved|whatsoever|at all|anywhere)"
+    r"(?![^\W_])"
+)
+
+
+def _past(line: Line, j: int) -> int:
+    """The token after what only stresses the exclusion."""
+    found = line.match(PAST, j)
+    return found[1] if found else j
+
+
+def _thing(line: Line, i: int, *, needed: bool, sure: bool) -> tuple[str, int] | None:
+    """The words of something that a program can do without, and the token after them. What can do
+    something is not left out where that is only not needed."""
     while line.word(i) in DETERMINERS:
         i += 1
     for j in range(min(i + 3, len(line)), i, -1):
         if not line.squashed[j - 1]:
             continue
         key = "".join(line.squashed[i:j])
-        known = key in NEED_KEYS or key in line.vocabulary.capabilities
-        known = known or (key in line.vocabulary.artifacts and line.proper(i, j))
-        ends = line.ends(j) or line.word(j) in ("needed", "required", "installed", "necessary")
-        if known and ends:
-            stored = line.vocabulary.capabilities.get(key)
-            end = j + (line.word(j) in ("needed", "required", "installed", "necessary"))
-            return (
-                stored[0]
-                if stored
-                else line.line[line.at[i] : line.at[j - 1] + len(line.words[j - 1])]
-            ), end
+        end = _past(line, j)
+        if not (line.ends(j) or end > j):
+            continue
+        if _is_need(key) or (key in line.vocabulary.artifacts and line.proper(i, j)):
+            return line.said(i, j), end
+        stored = line.vocabulary.capabilities.get(key)
+        if stored and sure and not needed and end == j:
+            return stored[0], end
     return None
 
 
-def _bare(line: Line, start: int, i: int) -> tuple[str, int] | None:
-    """What a bare "not" excludes: "not multilingual", while "does not run" says something else."""
-    verbs = ("do", "does", "did", "can", "could", "should", "would", "must", "will", "may")
-    return None if line.word(start - 1) in verbs and start else _anything(line, i)
-
-
-# How something should work, and not what it should be without.
+# How something should work, and not what it should be without; and what says nothing about it.
 QUALITIES = words_of(
     """
-    accuracy actually always artifacts bad bias boilerplate bugs charge cheap code coding
-    compromise compromises confusion context cost costs crash crashes data delay delays downtime
-    drama effort enough error errors even expensive experience extra fail failure failures fast
-    fee fees free friction frills fuss good hallucination hallucinations hassle help human humans
-    interaction interruption issue issues jargon just knowledge labels lag latency leak leaks
-    limit limitation limitations limits loss many mess mistake mistakes more much necessary need
-    needs noise nonsense one only open overhead pain people permission problem problems prompt
-    prompting quality question questions quite really reason restriction restrictions retraining
-    review risk sacrifice setup skills slow so someone stress supervision sure surprises that this
-    time too training trouble typos understanding user users very waiting warning words work yet
+    accent accents accuracy actually adult always american answers arabic artifacts bad bias big
+    boilerplate boring breaking british budget bugs bullshit charge cheap chinese clue code coding
+    company complicated compromise compromises confusion context cost costs country crash crashes
+    data dealbreaker delay delays deprecated difference downtime drama dutch effort end english
+    enough error errors european even expensive experience expert experts extra fail failure
+    failures fancy fast fear fee fees free french friction frills fuss german good hallucination
+    hallucinations hard hassle heavy help hindi human humans idea indian interaction interruption
+    israeli issue issues italian japanese jargon just knowledge korean labels lag large latency
+    leak leaks learning legal limit limitation limitations limits long longer loss many matter mess
+    mistake mistakes money more much necessary need needs new noise nonsense old one only open
+    option outdated overhead pain people permission point possible previous problem problems prompt
+    prompting quality question questions quite real really reason restriction restrictions
+    retraining review risk russian sacrifice same sense setup simple skills slow small so someone
+    spam spanish special stress strict such supervision sure surprise surprises swiss technical
+    that this time too tools toy training trouble trust typos understanding user users very waiting
+    warning wonder words work worry yet
     """
 )
 
@@ -240,8 +424,10 @@ def _anything(line: Line, i: int) -> tuple[str, int] | None:
         i += 1
     for j in (i + 3, i + 2, i + 1):
         direction = j == i + 3 and line.word(i + 1) == "to"
-        if j > len(line) or not line.ends(j) or line.word(j) in ("to", "of"):
+        if j > len(line) or not line.ends(j) or line.word(j) in ("to", "of", "than", "as"):
             continue
+        if line.match(WELCOME, j):
+            return None
         if j == i + 3 and not (direction or line.glued(i + 1)):
             continue
         end = j
@@ -252,42 +438,11 @@ def _anything(line: Line, i: int) -> tuple[str, int] | None:
             QUALITIES.intersection(words)
             or ENDS.intersection(words)
             or words[0] in AFTER
+            or words[0] in VERBS
+            or words[0] in BRIDGE
             or words[-1] in BEFORE
             or len(words[-1]) < 3
-            or (end == j and words[0].endswith(("ing", "ed", "ly")))
+            or (end == j and words[0].endswith(("ing", "ed", "ly", "en")))
         ):
-            last = j if direction else end
-            return line.line[line.at[i] : line.at[last - 1] + len(line.words[last - 1])], j
+            return line.said(i, j if direction else end), j
     return None
-
-
-NEEDLESS = re.compile(
-    r"(?:(?:that |which |it |and )?(?:doesn't|does not|don't|do not|not|needn't|never|without)"
-    r" (?:need|needs|require|requires|requiring|needing|depend on|rely on|involve|have|having)"
-    r"(?: (?:to have|to use|an?|any|the)){0,6}|(?:needs|requires|requiring|has|with) no)(?= )"
-)
-
-
-@starts(
-    "that which it and doesn't does don't do not needn't never needs requires requiring"
-    " has with without"
-)
-def _needless(line: Line, i: int) -> Iterator[Group]:
-    found = line.match(NEEDLESS, i)
-    if not found:
-        return
-    group: Group = []
-    start, j = i, found[1]
-    while words := _thing(line, j) or (_anything(line, j) if not group else None):
-        text, end = words
-        group.append(
-            Part(
-                start, end, f"must_not_have:{text.replace(' ', '-')}", Where(must_not_have=(text,))
-            )
-        )
-        more = line.match(NEXT, end)
-        if not more or len(group) > 8:
-            break
-        start, j = end, more[1]
-    if group:
-        yield group

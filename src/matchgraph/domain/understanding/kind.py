@@ -31,6 +31,8 @@ NOT_KINDS = {
     **{words.split(" ", 1)[1].lower(): (kind,) for kind, words in KIND_WORDS.items()},
     "model": (Kind.MODEL, Kind.FINETUNE), "llm": (Kind.MODEL, Kind.FINETUNE),
     "mcp server": (Kind.MCP,), "cli tool": (Kind.CLI,), "data set": (Kind.DATASET,),
+    "command line": (Kind.CLI,), "command line tool": (Kind.CLI,),
+    "fine tune": (Kind.FINETUNE,), "browser extension": (Kind.EXTENSION,),
 }  # fmt: skip
 KIND_NAMES = re.compile(
     rf"(?:{'|'.join(sorted(map(re.escape, NOT_KINDS), key=len, reverse=True))})s?"

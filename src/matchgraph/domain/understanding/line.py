@@ -80,6 +80,8 @@ SOFTWARE = words_of(
     utility
     """
 )
+# What a hyphen joins to a name without making another one of it: "OpenAI-free".
+SUFFIXES = words_of("free based made hosted only derived licensed licenced")
 THING_ENDS = words_of(
     """
     model models llm llms ones one something anything tool tools dataset datasets benchmark
@@ -107,7 +109,6 @@ class Line:
             pieces.append(token.word)
             length += len(token.word)
         self.line = "".join(pieces)
-        self.negated_until = 0
         self.looked_up: dict[tuple[int, int, bool], tuple[tuple[str, ...], int] | None] = {}
         shouted = [text[t.start : t.end] for t in self.tokens if t.word.isalpha()]
         capitals = sum(word[:1].isupper() for word in shouted)
@@ -173,7 +174,8 @@ class Line:
                     break
                 continue
             key += self.squashed[j]
-            if key in names and not self.glued(j + 1) and self._meant(key, i, j + 1, anyhow):
+            whole = not self.glued(j + 1) or self.words[j + 1] in SUFFIXES
+            if key in names and whole and self._meant(key, i, j + 1, anyhow):
                 found = names[key], j + 1
         return found
 
@@ -187,12 +189,17 @@ class Line:
         """The tokens as one squashed word, for ids."""
         return "".join(self.squashed[i:j])
 
+    def said(self, i: int, j: int) -> str:
+        """The tokens as one text."""
+        return self.line[self.at[i] : self.at[j - 1] + len(self.words[j - 1])]
+
     def near(self, words: frozenset[str], i: int, far: int = 12) -> bool:
         """Whether one of the words comes soon; cheap, for rules whose first words are common."""
         return not words.isdisjoint(self.words[i : i + far])
 
-    def left(self, read: Sequence[bool]) -> str:
-        """The words that nothing has read, without what connected them to what was read."""
+    def left(self, read: Sequence[bool], given_back: Sequence[bool]) -> str:
+        """The words that nothing has read, without what connected them to what was read, unless
+        they are `given_back`."""
         if not any(read):
             return " ".join(self.text.split())
         runs: list[str] = []
@@ -205,9 +212,11 @@ class Line:
             while j < size and not read[j]:
                 j += 1
             start, end = i, j
-            while start and start < end and self.words[start] in AFTER:
+            while start and start < end and self.words[start] in AFTER and not given_back[start]:
                 start += 1
             while j < size and start < end and self.words[end - 1] in BEFORE:
+                if given_back[end - 1]:
+                    break
                 end -= 1
             while start < end and self.words[start] in ",;:.-/":
                 start += 1
@@ -236,14 +245,45 @@ def _tokens(text: str) -> list[Token]:
     return tokens
 
 
-def negated(line: Line, i: int) -> bool:
-    """Whether the word before turns it into its opposite, which no rule reads."""
-    before = line.word(i - 1)
-    return before in NOT_WORDS or before.endswith("n't")
-
-
 NOT_WORDS = words_of(
     """
-    not no non never without isnt neither nor hardly cannot avoid
+    not no non never without isnt arent dont doesnt didnt cant wont shouldnt neither nor hardly
+    cannot avoid avoiding except excluding exclude besides nothing nobody none minus sans
     """
 )
+# What stands between a negation and what it denies: "don't want to use anything made by".
+BRIDGE = words_of(
+    """
+    a an the any another be been being to from by of via on in into with through under for about
+    upon around want wants wanted wanting use uses used using have has having had need needs needed
+    needing require requires required requiring come comes coming based built made developed created
+    trained hosted owned published released sold offered served provided backed run runs running
+    deployed delivered available licensed tied locked bound linked connected affiliated associated
+    derived related dependent reliant depend depends depending rely relies relying involve involves
+    involving contain contains containing include includes including go going install installing
+    installed set setting ask asks asking call calls calling allowed permitted able willing supposed
+    written implemented coded finetuned tuned like see show suggest recommend give propose list
+    return get pick choose consider touch trust pay paying me us anything something everything
+    stuff things those ones one model models llm llms tool tools product products service services
+    necessarily explicitly other else help work works that which
+    """
+)
+
+
+def denied(word: str) -> bool:
+    """Whether the word says no."""
+    return word in NOT_WORDS or word.endswith("n't")
+
+
+def negated(line: Line, i: int) -> bool:
+    """Whether what stands before turns it into its opposite, or says that it need not be: what is
+    asked for after such words is not what they say."""
+    if denied(line.word(i - 1)):
+        return True
+    for k in range(i - 1, max(-1, i - 9), -1):
+        word = line.words[k]
+        if denied(word):
+            return True
+        if word not in BRIDGE:
+            return False
+    return False

@@ -9,29 +9,30 @@ from matchgraph.domain.understanding.line import THING_ENDS, Line, negated, word
 from matchgraph.domain.understanding.part import Group, Part, everywhere, starts, where_of
 from matchgraph.domain.vocabulary import squashed
 
-MODEL_NOUN = (
-    r"(?:models?|llms?|ai|apis?|products?|tools?|stuff|offerings?|ones?|services?"
-    r"|family|licen[cs]ed?)"
+# What may follow a name without making another thing of it: "OpenAI models".
+NOUN = re.compile(
+    r"(?:(?:base|language|chat|open|newer|older|small|large) )?(?:models?|llms?|ai|apis?|products?"
+    r"|tools?|stuff|things?|offerings?|ones?|services?|family|families|derivatives?|variants?"
+    r"|versions?|fine[ -]?tunes?|based(?: (?:models?|llms?|tools?|ones?|stuff))?|licen[cs]ed?)"
+    r"(?![^\W_])"
 )
-
-
-NOUN = re.compile(MODEL_NOUN)
-# "not a model or a dataset" goes on, and "not a model, a dataset" says what is meant instead.
+# What goes on with a list of names.
 NEXT = re.compile(
-    r"(?:(?:(?:,|/|&) )?(?:and|or|nor)(?: (?:not|no|from|by|made by|any|the|a|an|anything from"
-    r"|without)){0,6}|(?:,|/|&)(?: (?:not|no|from|by|made by|any|anything from|without)"
-    r"(?: (?:a|an|the))?){0,3})(?= )(?! an? )"
+    r"(?:(?:,|/|&) )?(?:and|or)(?: (?:also|from|by|made by|on|via))?(?= )(?! an? )"
+    r"|(?:,|/|&)(?: (?:from|by|made by))?(?= )"
 )
-
-
 FIELDS = ("vendors", "families", "providers")
 
 
-def named(line: Line, i: int, order: Sequence[str]) -> tuple[str, tuple[str, ...], int] | None:
-    """The longest name there, of the first of the fields that know it."""
+def named(
+    line: Line, i: int, order: Sequence[str], *, anyhow: bool = False
+) -> tuple[str, tuple[str, ...], int] | None:
+    """The longest name there, of the first of the fields that know it; a maker's that is an
+    ordinary word too `anyhow`, or where it is written like a name."""
     best: tuple[str, tuple[str, ...], int] | None = None
     for field_ in order:
-        found = line.name(getattr(line.vocabulary, field_), i)
+        names = getattr(line.vocabulary, field_)
+        found = line.name(names, i, anyhow=anyhow and field_ == "vendors")
         if found and (best is None or found[1] > best[2]):
             best = field_, *found
     return best
@@ -150,9 +151,7 @@ def _licensed(line: Line, start: int, j: int, clear: bool) -> Iterator[Group]:
     if not found:
         return
     stored, end = found
-    said = clear or any(
-        c.isdigit() for c in line.line[line.at[j] : line.at[end - 1] + len(line.words[end - 1])]
-    )
+    said = clear or any(c.isdigit() for c in line.said(j, end))
     if line.word(end).startswith(("licens", "licenc")):
         said, end = True, end + 1
     if said and not negated(line, start):

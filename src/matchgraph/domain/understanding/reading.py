@@ -40,17 +40,19 @@ def understand(
     parts.sort(key=lambda part: part.start)
     readings: list[Reading] = []
     read = [False] * len(line)
+    given_back = [False] * len(line)
     counted: defaultdict[str, int] = defaultdict(int)
     for part in parts:
         counted[part.id] += 1
         id_ = part.id if counted[part.id] == 1 else f"{part.id}#{counted[part.id]}"
         if id_ in ignored:
+            given_back[part.start : part.end] = [True] * (part.end - part.start)
             continue
         start, end = line.tokens[part.start].start, line.tokens[part.end - 1].end
         readings.append(part.reading(id_, (start, end), text[start:end]))
         if not part.keeps:
             read[part.start : part.end] = [True] * (part.end - part.start)
-    return _cheaper(Understood(line.left(read), tuple(readings)), text, ignored)
+    return _cheaper(Understood(line.left(read, given_back), tuple(readings)), text, ignored)
 
 
 def _cheaper(read: Understood, text: str, ignored: Collection[str]) -> Understood:
