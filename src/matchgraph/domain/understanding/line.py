@@ -33,6 +33,11 @@ def words_of(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
+def phrase(pattern: str) -> re.Pattern[str]:
+    """The pattern, compiled to end where a word ends."""
+    return re.compile(rf"(?:{pattern})(?![^\W_]|-)")
+
+
 ENDS = words_of(
     """
     . , ; : ! ? ( ) [ ] / - & and or nor but for to that which who with without in on from of at

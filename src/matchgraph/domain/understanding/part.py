@@ -60,7 +60,7 @@ def starts(words: str) -> Callable[[Rule], Rule]:
     """A rule that is tried wherever one of the words begins; 0 stands for any number."""
 
     def register(rule: Rule) -> Rule:
-        for word in words.split():
+        for word in dict.fromkeys(words.split()):
             RULES[word].append(rule)
         return rule
 
