@@ -33,6 +33,8 @@ PERMISSIVE = re.compile(
     r"(?:mit|apache|bsd|isc|zlib|unlicense|wtfpl|0bsd|bsl|postgresql|python|psf|ncsa|upl|blueoak"
     r"|cc0|pddl|cdlapermissive)"
 )
+NON_COMMERCIAL = re.compile(r"noncommercial|nonprofit|cc\w*by\w*nc")
+COPYLEFT = re.compile(r"(?:l?gpl|agpl|mpl|epl|eupl|cddl|osl|ccbysa)")
 LONGEST = 8  # words in a name
 
 Names = Mapping[str, tuple[str, ...]]
@@ -56,6 +58,8 @@ class Vocabulary:
     plain: frozenset[str] = PLAIN
     open_licences: tuple[str, ...] = ()
     permissive_licences: tuple[str, ...] = ()
+    non_commercial_licences: tuple[str, ...] = ()
+    copyleft_licences: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -87,6 +91,10 @@ class Vocabulary:
             plain=PLAIN | frozenset(map(squashed, plain)),
             open_licences=tuple(sorted(i for i in licences if OPEN.match(squashed(i)))),
             permissive_licences=tuple(sorted(i for i in licences if PERMISSIVE.match(squashed(i)))),
+            non_commercial_licences=tuple(
+                sorted(i for i in licences if NON_COMMERCIAL.search(squashed(i)))
+            ),
+            copyleft_licences=tuple(sorted(i for i in licences if COPYLEFT.match(squashed(i)))),
         )
 
 

@@ -23,26 +23,27 @@ ALIKE = re.compile(
     r"|(?:an? |the |best |any |good |some ){0,6}(?:alternatives?|replacements?|substitutes?"
     r"|equivalents?) (?:to|for|of)"
     r"|(?:an? )?drop-in replacement for|to replace|replacing|instead of|in place of"
-    r"|(?P<cheaper>(?:something |anything )?(?:that is |which is )?(?:cheaper|less"
-    r" expensive|more affordable) than)"
+    r"|(?P<cheaper>(?:something |anything )?(?:that is |which is )?(?:(?:cheaper|less expensive"
+    r"|more affordable|lower[ -]priced) than|not as expensive as)|(?:that |which )?costs? less than"
+    r"|(?:at|for) (?:a )?(?:lower|smaller|better) (?:price|cost) than)"
     r"|(?P<unlike>unlike|not like|nothing like|(?:something |anything )?(?:completely "
     r"|totally |very )?different (?:from|than|to)))(?: the)?(?= )"
 )
 
 
 COMPARES = words_of(
-    "like such similar comparable akin alternative alternatives replacement replacements substitute"
-    " substitutes equivalent equivalents replace replacing instead place cheaper less affordable"
-    " unlike different drop"
+    "like such similar expensive costs cost lower smaller better comparable akin alternative"
+    " alternatives replacement replacements substitute substitutes equivalent equivalents"
+    " replace replacing instead place cheaper less affordable unlike different drop"
 )
 
 
 @starts(
-    "something anything tool tools model models app apps one more like such that which is"
-    " very most similar"
-    " comparable akin a an the best any good some alternative alternatives replacement"
-    " replacements substitute substitutes equivalent equivalents drop to replacing instead in"
-    " cheaper less unlike not nothing completely totally different"
+    "that which costs cost at for lower something anything tool tools model models app apps one"
+    " more like such is very most similar comparable akin a an the best any good some"
+    " alternative alternatives replacement replacements substitute substitutes equivalent"
+    " equivalents drop to replacing instead in cheaper less unlike not nothing completely"
+    " totally different"
 )
 def _alike(line: Line, i: int) -> Iterator[Group]:
     found = line.match(ALIKE, i) if line.near(COMPARES, i, 6) else None

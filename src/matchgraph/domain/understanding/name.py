@@ -5,7 +5,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from matchgraph.domain.need import Where
-from matchgraph.domain.understanding.line import THING_ENDS, Line, negated, words_of
+from matchgraph.domain.understanding.line import (
+    MODELS,
+    SOFTWARE,
+    THING_ENDS,
+    Line,
+    negated,
+    phrase,
+    words_of,
+)
 from matchgraph.domain.understanding.part import Group, Part, everywhere, starts, where_of
 from matchgraph.domain.vocabulary import squashed
 
@@ -40,7 +48,7 @@ def named(
 
 MADE = re.compile(
     r"(?:(?:that |which |and )?(?:is |are |was |were |comes? |coming )?"
-    r"(?:(?:made|built|developed|created|trained|published|released|provided) by|from|by))(?= )"
+    r"(?:(?:made|built|developed|created|trained|published|released|provided) by|from|by|of))(?= )"
 )
 SOLD = re.compile(
     r"(?:(?:that |which |and )?(?:is |are |can be )?"
@@ -57,22 +65,23 @@ ORIGINS = THING_ENDS | words_of(
 
 @starts(
     "that which and is are was were comes come coming made built developed created trained"
-    " published released"
-    " provided from by"
+    " published released provided from by of"
 )
 def _made_by(line: Line, i: int) -> Iterator[Group]:
     found = line.match(MADE, i)
     if not found or negated(line, i):
         return
-    if found[0].group() in ("from", "by") and not _apart(line, i):
+    word = found[0].group()
+    if word in ("from", "by") and not _apart(line, i):
+        return
+    if word == "of" and line.word(i - 1) not in MODELS:
         return
     yield from _wanted(line, i, found[1], ("vendors",))
 
 
 @starts(
-    "that which and is are can hosted served sold offered run available accessible"
-    " deployed callable usable runs"
-    " works via on through"
+    "that which and is are can hosted served sold offered run available accessible deployed"
+    " callable usable runs works via on through"
 )
 def _sold_by(line: Line, i: int) -> Iterator[Group]:
     found = line.match(SOLD, i)
@@ -116,7 +125,59 @@ def _wanted(line: Line, start: int, j: int, order: Sequence[str]) -> Iterator[Gr
         yield group
 
 
-LICENCE_AFTER = re.compile(r"(?:[ -])?(?:licen[cs](?:ed?|es|ing)|[ -]licen[cs]ed)")
+ONLY = phrase(r"(?:only|just|exclusively|nothing but)(?: (?:use|show|models?|from|by|me)){0,3}")
+EITHER = phrase(r"(?:from )?either(?: from| by)?")
+
+
+@starts("only just exclusively nothing either from")
+def _only(line: Line, i: int) -> Iterator[Group]:
+    """ "Only Mistral", "either OpenAI or Google"."""
+    found = line.match(ONLY, i) or line.match(EITHER, i)
+    if found and not negated(line, i):
+        yield from _wanted(line, i, found[1], ("vendors", "families"))
+
+
+@everywhere
+def _nothing_else(line: Line) -> Iterator[Group]:
+    """ "Mistral only"."""
+    for i, word in enumerate(line.words):
+        if word != "only" or not line.ends(i + 1):
+            continue
+        for k in range(max(0, i - 4), i):
+            found = None if line.glued(k) else named(line, k, ("vendors", "families"))
+            if found and found[2] == i and _apart(line, k) and not negated(line, k):
+                id_ = f"{found[0]}:{line.written(k, i)}"
+                yield [Part(k, i + 1, id_, where_of(found[0], found[1]))]
+                break
+
+
+FAMILY_OF = phrase(
+    r"(?:(?:that|which) )?(?:(?:is|are) )?(?:(?:based|built) on(?: top of)?|derived from"
+    r"|fine[ -]?tuned from|(?:from|of|in) the)"
+)
+
+
+@starts("that which is are based built derived fine finetuned from of in")
+def _of_family(line: Line, i: int) -> Iterator[Group]:
+    """ "Based on Llama", "from the Llama family"."""
+    found = line.match(FAMILY_OF, i)
+    if not found or negated(line, i):
+        return
+    family = line.name(line.vocabulary.families, found[1])
+    if not family:
+        return
+    stored, end = family
+    if found[0].group().endswith(" the"):
+        if line.word(end) not in ("family", "families", "series"):
+            return
+        end += 1
+    elif not SOFTWARE.isdisjoint(line.words):
+        return
+    if line.ends(end):
+        id_ = f"families:{line.written(found[1], family[1])}"
+        yield [Part(i, end, id_, where_of("families", stored))]
+
+
 UNDER = re.compile(
     r"(?:(?:with |released |available |licensed |published |is ){0,6}(?:under|with|has|as)?(?:"
     r" an?| the)?)(?= )"
@@ -150,12 +211,46 @@ def _licensed(line: Line, start: int, j: int, clear: bool) -> Iterator[Group]:
             found = line.vocabulary.licences[key], j + 1
     if not found:
         return
-    stored, end = found
-    said = clear or any(c.isdigit() for c in line.said(j, end))
-    if line.word(end).startswith(("licens", "licenc")):
-        said, end = True, end + 1
-    if said and not negated(line, start):
-        yield [Part(start, end, f"licences:{squashed(stored[0])}", where_of("licences", stored))]
+    group: Group = []
+    said = clear
+    while found:
+        stored, end = found
+        named_so = line.word(end).startswith(LICENSED) or line.word(end - 1).startswith(LICENSED)
+        said = said or named_so or any(c.isdigit() for c in line.said(j, end))
+        end += line.word(end).startswith(LICENSED)
+        where = where_of("licences", stored)
+        group.append(Part(start, end, f"licences:{squashed(stored[0])}", where))
+        more = line.match(OR, end)
+        if not more:
+            break
+        start, j = end, more[1]
+        found = line.name(line.vocabulary.licences, j) if j < len(line) else None
+    if (said or len(group) > 1) and not negated(line, group[0].start):
+        yield group
+
+
+LICENSED = ("licens", "licenc")
+OR = re.compile(r"(?:or|/|and)(?= )")
+COMMERCIAL = phrase(
+    r"(?:(?:free |licen[cs]ed |available |usable )?for commercial (?:use|usage|purposes|projects)"
+    r"|commercial use (?:is )?(?:allowed|permitted|possible|ok|okay|fine)|allows commercial use"
+    r"|(?:can|may) be used commercially|(?:with a |under a )?commercially usable(?: licen[cs]e)?"
+    r"|(?:no|not|without) non[ -]commercial(?: (?:licen[cs]es?|restrictions?|use|only))?)"
+)
+NO_COPYLEFT = phrase(r"(?:no|not|without|non[ -])[ -]?copyleft(?: licen[cs]es?)?")
+
+
+@starts(
+    "for free licensed licenced available usable commercial allows can may with under"
+    " commercially no not without non"
+)
+def _for_business(line: Line, i: int) -> Iterator[Group]:
+    for pattern, id_, names in (
+        (COMMERCIAL, "commercial", line.vocabulary.non_commercial_licences),
+        (NO_COPYLEFT, "no_copyleft", line.vocabulary.copyleft_licences),
+    ):
+        if names and (found := line.match(pattern, i)):
+            yield [Part(i, found[1], f"not_licences:{id_}", where_of("not_licences", names))]
 
 
 @everywhere
