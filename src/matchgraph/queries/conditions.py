@@ -6,6 +6,7 @@ hold, also not when the condition is a negation of what is written down as a fac
 excluded, nothing said is nothing against it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from matchgraph.domain.need import Ceiling, Where
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.pricing import starting_price
 from matchgraph.projections.search_index import mark
-from matchgraph.projections.words import terms
+from matchgraph.projections.words import stem, terms, words
 
 # Whoever asks nothing at first; a freemium offer can be used without paying.
 GRATIS = (Pricing.FREE, Pricing.OPEN_SOURCE, Pricing.FREEMIUM)
@@ -166,21 +167,34 @@ HAS_WORDS = (
     "s.artifact IN (SELECT p.artifact FROM search_posting p JOIN search_term t USING (term)"
     " WHERE t.stem = ANY ({}) GROUP BY p.artifact, p.document HAVING count(*) = {}::int)"
 )
+HAS_WORD = (
+    "s.artifact IN (SELECT p.artifact FROM search_posting p JOIN search_term t USING (term)"
+    " WHERE t.stem = {})"
+)
 
 
 def _has(value: Any) -> Predicate:
-    stems = list(dict.fromkeys(terms(value)))
-    return f"{HAS_KEY} OR {HAS_WORDS}", (_key(value), stems, len(stems) or -1)
+    said, arguments = _worded(value, str)
+    return f"{HAS_KEY} OR {said}", (_key(value), *arguments)
 
 
 def _has_not(value: Any) -> Predicate:
     """What only mentions it may well do without it: whoever has it, is about it or needs it may
     not."""
-    stems = [mark(term) for term in dict.fromkeys(terms(value))]
+    said, arguments = _worded(value, mark)
     key = _key(value)
+    return (f"NOT ({HAS_KEY} OR {said}) AND l.slug <> {{}}", (key, *arguments, key))
+
+
+def _worded(value: str, as_term: Callable[[str], str]) -> Predicate:
+    """All of the words in one document, or two of them written together: "API key", "api-keys" and
+    "apikey" are one."""
+    apart = re.sub(r"[-_/]", " ", value)
+    stems = list(dict.fromkeys(map(as_term, terms(apart))))
+    joined = "".join(words(apart))
     return (
-        f"NOT ({HAS_KEY} OR {HAS_WORDS}) AND l.slug <> {{}}",
-        (key, stems, len(stems) or -1, key),
+        f"{HAS_WORDS} OR {HAS_WORD}",
+        (stems, len(stems) or -1, as_term(stem(joined)) if len(stems) == 2 else ""),
     )
 
 

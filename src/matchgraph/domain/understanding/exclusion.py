@@ -7,7 +7,8 @@ that a program can do without after most of them, any other word only where it i
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from matchgraph.domain.need import Where
 from matchgraph.domain.understanding.hosting import open_where
@@ -54,7 +55,8 @@ SAYS_AWAY = (
 SUBJECT = r"(?:(?:that|which|who|it|they|i|we|you|one|there)(?:'(?:s|re|m|d|ve|ll))? )"
 AUXILIARY = (
     r"(?:(?:but|and|should|must|is|are|was|were|am|be|been|would|can|could|will|shall|may|might|do"
-    r"|does|did|have|has|had|really|definitely|absolutely|simply|also|rather|preferably|ideally) )"
+    r"|does|did|have|has|had|please|really|definitely|absolutely|simply|also|rather|preferably"
+    r"|ideally) )"
 )
 CUE = re.compile(
     rf"{AUXILIARY}?{SUBJECT}?{AUXILIARY}{{0,4}}(?:(?P<but>{SAYS_BUT})|(?P<away>{SAYS_AWAY})"
@@ -146,41 +148,75 @@ def _exclusion(line: Line, i: int) -> Group:
     return group
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where something is excluded. `start` is where the exclusion begins and `at` what is excluded,
+    `between` the words that lead there from the cue, and `before` what the list excluded already.
+    It is not `sure` where after a mere comma or "and" something else may begin."""
+
+    line: Line
+    cue: str
+    start: int
+    at: int
+    between: frozenset[str]
+    before: Group
+    sure: bool
+
+    def goes_on(self, condition: str) -> bool:
+        """Whether the list has such a condition last, so that another one is no surprise."""
+        return bool(self.before) and self.before[-1].id.startswith(condition)
+
+
 def _unwanted(line: Line, start: int, j: int, cue: str, before: Group, sure: bool) -> Part | None:
     """The next that is excluded, as far behind the cue as there are words that only lead to it."""
     last = j
     while last < len(line) and line.words[last] in BRIDGE and last - j < 9:
         last += 1
-    for k in range(last, j - 1, -1):
-        if k < len(line) and (not line.glued(k) or cue == "non"):
-            between = frozenset(line.words[j:k])
-            part = _unwanted_name(line, start, k, between, glued=cue == "non" and not before)
-            if part is None and (sure or _is_thing(before)):
-                part = _unwanted_thing(line, start, k, cue, between, before, sure)
-            if part:
+    for k in range(min(last, len(line) - 1), j - 1, -1):
+        if line.glued(k) and cue != "non":
+            continue
+        place = Place(line, cue, start, k, frozenset(line.words[j:k]), before, sure)
+        for reads in (_name, _closed, _licence, _remote, _kind, _sense, _need, _other):
+            if part := reads(place):
                 return part
     return None
 
 
-def _is_thing(before: Group) -> bool:
-    return bool(before) and before[-1].id.startswith("must_not_have")
-
-
-def _unwanted_name(
-    line: Line, start: int, j: int, between: frozenset[str], *, glued: bool, anyhow: bool = False
-) -> Part | None:
-    """A company, family or artifact by its name; a hyphen before it (`glued`: "non-OpenAI
-    embedding") says how far the name goes, otherwise the phrase has to end there."""
-    slugs = line.vocabulary.artifacts
-    if line.match(SELF_HOSTED, j):
+def _name(place: Place) -> Part | None:
+    """A company, family or artifact by its name. After a hyphen ("non-OpenAI embedding") that says
+    how far the name goes, otherwise the phrase has to end there."""
+    line, between = place.line, place.between
+    if line.match(SELF_HOSTED, place.at):
         return None
-    order = FIELDS if BY_PROVIDER.isdisjoint(between) or between & LEANING else FIELDS[::-1]
-    # "from" and "by" ask for a name, also where it is an ordinary word.
-    if found := named(line, j, order, anyhow=anyhow or not between.isdisjoint(("from", "by"))):
+    leaning = BY_PROVIDER.isdisjoint(between) or between & LEANING
+    return _named_at(
+        line,
+        place.start,
+        place.at,
+        FIELDS if leaning else FIELDS[::-1],
+        glued=place.cue == "non" and not place.before,
+        # "from" and "by" ask for a name, also where it is an ordinary word.
+        anyhow=not between.isdisjoint(("from", "by")),
+        welcome=place.cue != "but",
+    )
+
+
+def _named_at(
+    line: Line,
+    start: int,
+    j: int,
+    order: Sequence[str],
+    *,
+    glued: bool,
+    anyhow: bool,
+    welcome: bool,
+) -> Part | None:
+    slugs = line.vocabulary.artifacts
+    if found := named(line, j, order, anyhow=anyhow):
         field_, stored, last = found
         noun = line.match(NOUN, last)
         end = noun[1] if noun and line.ends(noun[1]) else last
-        if (glued or line.ends(end)) and not line.match(WELCOME, end):
+        if (glued or line.ends(end)) and not (welcome and line.match(WELCOME, end)):
             name = line.written(j, last)
             # What is called like its maker is meant as well.
             news = {f"not_{field_}": stored, "must_not_have": slugs.get(name, ())}
@@ -191,40 +227,15 @@ def _unwanted_name(
     return None
 
 
-def _unwanted_thing(
-    line: Line, start: int, j: int, cue: str, between: frozenset[str], before: Group, sure: bool
-) -> Part | None:
-    """What is closed, a licence, a kind, or what a program can do without."""
-    if cue != "away" and (closed := line.match(CLOSED, j)):
-        return Part(start, closed[1], "open", open_where(line, False))
-    if licence := _unwanted_licence(line, start, j):
-        return licence
-    if cue in ("no", "nothing", "not", "non", "away") and (remote := line.match(REMOTE, j)):
-        word = "internet" if "internet" in remote[0].group() else "cloud"
-        where = Where(self_hostable=True, must_not_have=(word,))
-        return Part(start, _past(line, remote[1]), f"must_not_have:{word}", where)
-    known = line.match(KIND_NAMES, j)
-    clear = cue != "not" or before or not between.isdisjoint((*DETERMINERS, "want"))
-    if known and line.ends(known[1]) and sure and clear and between <= OF_A_KIND:
-        kinds = NOT_KINDS[known[0].group().rstrip("s")]
-        return Part(start, known[1], f"not_kinds:{kinds[0]}", where_of("not_kinds", kinds))
-    firm = cue in ("no", "but") or bool(before) or bool(between & OF_A_THING)
-    if firm and sure and (sense := line.match(SENSES, j)) and line.ends(sense[1]):
-        key = f"{SENSE_KEYS[sense[0]['what'].rstrip('s')]}-understanding"
-        return Part(start, sense[1], f"must_not_have:{key}", Where(must_not_have=(key,)))
-    words = None
-    if cue != "not" or before or between:
-        words = _thing(line, j, needed=bool(between & NEEDING), sure=sure)
-    if not words and sure:
-        words = _other_thing(line, start, j, cue, between, before)
-    if not words or cue == "non":
+def _closed(place: Place) -> Part | None:
+    closed = place.line.match(CLOSED, place.at) if place.sure else None
+    if not closed or (place.cue == "away" and " " not in closed[0].group()):
         return None
-    text, end = words
-    id_ = f"must_not_have:{text.replace(' ', '-')}"
-    return Part(start, end, id_, Where(must_not_have=(text,)))
+    return Part(place.start, closed[1], "open", open_where(place.line, False))
 
 
-def _unwanted_licence(line: Line, start: int, j: int) -> Part | None:
+def _licence(place: Place) -> Part | None:
+    line, j = place.line, place.at
     licence = line.name(line.vocabulary.licences, j)
     if not licence:
         return None
@@ -234,30 +245,81 @@ def _unwanted_licence(line: Line, start: int, j: int) -> Part | None:
     if not line.ends(end):
         return None
     id_ = f"not_licences:{line.written(j, last)}"
-    return Part(start, end, id_, where_of("not_licences", stored))
+    return Part(place.start, end, id_, where_of("not_licences", stored))
 
 
-def _other_thing(
-    line: Line, start: int, j: int, cue: str, between: frozenset[str], before: Group
-) -> tuple[str, int] | None:
+def _remote(place: Place) -> Part | None:
+    """What is not to be in the cloud is to run on one's own machine."""
+    remote = place.line.match(REMOTE, place.at)
+    if not remote or place.cue == "but" or not (place.sure or place.goes_on("must_not_have")):
+        return None
+    word = "internet" if "internet" in remote[0].group() else "cloud"
+    where = Where(self_hostable=True, must_not_have=(word,))
+    return Part(place.start, _past(place.line, remote[1]), f"must_not_have:{word}", where)
+
+
+def _kind(place: Place) -> Part | None:
+    known = place.line.match(KIND_NAMES, place.at)
+    if not known or not place.line.ends(known[1]) or not place.between <= OF_A_KIND:
+        return None
+    determined = not place.between.isdisjoint(DETERMINERS)
+    if not place.sure and (determined or not place.goes_on("not_kinds")):
+        return None
+    if place.cue == "not" and not (place.before or determined or "want" in place.between):
+        return None
+    kinds = NOT_KINDS[known[0].group().rstrip("s")]
+    return Part(place.start, known[1], f"not_kinds:{kinds[0]}", where_of("not_kinds", kinds))
+
+
+def _sense(place: Place) -> Part | None:
+    """What goes in besides text."""
+    sense = place.line.match(SENSES, place.at)
+    firm = place.cue in ("no", "but") or place.before or place.between & OF_A_THING
+    if not sense or not place.sure or not firm or not place.line.ends(sense[1]):
+        return None
+    key = f"{SENSE_KEYS[sense[0]['what'].rstrip('s')]}-understanding"
+    return Part(place.start, sense[1], f"must_not_have:{key}", Where(must_not_have=(key,)))
+
+
+def _need(place: Place) -> Part | None:
+    """What a program can do without."""
+    if place.cue == "non" or (place.cue == "not" and not (place.before or place.between)):
+        return None
+    if not (place.sure or place.goes_on("must_not_have")):
+        return None
+    needed = not place.between.isdisjoint(NEEDING)
+    return _without(place, _thing(place.line, place.at, needed=needed, sure=place.sure))
+
+
+def _other(place: Place) -> Part | None:
     """A noun that nothing is known of, where the cue says clearly that it is excluded."""
-    direct = between <= DETERMINERS
+    line, j, between = place.line, place.at, place.between
     clear = between <= OF_A_THING
-    if cue == "not" and not between and not before:
+    if place.cue == "not" and not between and not place.before:
         # "not multilingual", while "does not run" says something else.
         clear = line.word(j - 1) == "not" and line.word(j - 2) not in VERBAL
-    elif cue == "nothing":
-        clear = not direct and between <= OF_A_THING | {"that", "which"}
-    elif cue == "but":
-        clear = direct and line.word(start) in ("excluding", "except")
-    elif cue == "away":
+    elif place.cue == "nothing":
+        clear = bool(between - DETERMINERS) and between <= OF_A_THING | {"that", "which"}
+    elif place.cue == "but":
+        firm = line.word(place.start) in ("excluding", "except") or line.proper(j, j + 1)
+        clear = between <= DETERMINERS and firm
+    elif place.cue in ("away", "non"):
         clear = False
-    return _anything(line, j) if clear else None
+    return _without(place, _anything(line, j)) if clear and place.sure else None
+
+
+def _without(place: Place, found: tuple[str, int] | None) -> Part | None:
+    if found is None:
+        return None
+    words, end = found
+    where = Where(must_not_have=(words,))
+    return Part(place.start, end, f"must_not_have:{words.replace(' ', '-')}", where)
 
 
 VERBAL = words_of("do does did can could should would must will may")
 CLOSED = re.compile(
-    r"(?:closed|proprietary)(?: (?:source|weights?|models?|ones?|llms?))*(?![^\W_])"
+    r"(?:closed|proprietary)(?: (?:source|weights?|models?|ones?|llms?|software|tools?))*"
+    r"(?![^\W_])"
 )
 # What is not to be in the cloud is to run on one's own machine.
 REMOTE = re.compile(
@@ -285,7 +347,8 @@ EXCLUDED = re.compile(
 )
 NOT_NEEDED = re.compile(
     r"(?:(?:is |are )?(?:not|n't) (?:needed|required|necessary|allowed|an option|available)"
-    r"|unnecessary|free)(?![^\W_])"
+    r"|(?:is |are )?(?:unnecessary|excluded|banned|forbidden|prohibited|blocked)|free)(?: here)?"
+    r"(?![^\W_])"
 )
 EXCLUDING = words_of(
     """
@@ -327,7 +390,7 @@ def _operators(line: Line) -> Iterator[Group]:
         here, then = line.tokens[i], line.tokens[i + 1]
         after_blank = i == 0 or line.tokens[i - 1].end < here.start
         if word == "-" and after_blank and here.end == then.start:
-            part = _unwanted_name(line, i, i + 1, frozenset(), glued=True, anyhow=True)
+            part = _named_at(line, i, i + 1, FIELDS, glued=True, anyhow=True, welcome=False)
             key = line.squashed[i + 1]
             if part is None and _is_need(key) and not line.glued(i + 2):
                 where = Where(must_not_have=(then.word,))
@@ -351,8 +414,8 @@ NEEDS = words_of(
     pytorch tensorflow langchain vpn phone phone-number app-store aws gcp azure terraform redis
     postgres postgresql mysql mongodb sqlite wsl windows linux macos vendor-lock-in lock-in lockin
     vendor-lock blockchain crypto chromium chrome selenium playwright censorship nsfw
-    internet-connection internet-access dependencies plugins nvidia-gpu vector-database
-    vector-store webhooks webhook cookies
+    internet-connection internet-access key keys dependency dependencies plugins nvidia-gpu
+    vector-database vector-store webhooks webhook cookies
     """
 )
 NEED_KEYS = frozenset(map(squashed, NEEDS))
@@ -386,7 +449,12 @@ def _thing(line: Line, i: int, *, needed: bool, sure: bool) -> tuple[str, int] |
         end = _past(line, j)
         if not (line.ends(j) or end > j):
             continue
-        if _is_need(key) or (key in line.vocabulary.artifacts and line.proper(i, j)):
+        # "a Google account" is an account.
+        one_noun = line.words[i] not in VERBS and (ENDS | DETERMINERS).isdisjoint(
+            line.words[i : j - 1]
+        )
+        need = _is_need(key) or (one_noun and _is_need(line.squashed[j - 1]))
+        if need or (key in line.vocabulary.artifacts and line.proper(i, j)):
             return line.said(i, j), end
         stored = line.vocabulary.capabilities.get(key)
         if stored and sure and not needed and end == j:
@@ -406,13 +474,13 @@ QUALITIES = words_of(
     hallucinations hard hassle heavy help hindi human humans idea indian interaction interruption
     israeli issue issues italian japanese jargon just knowledge korean labels lag large latency
     leak leaks learning legal limit limitation limitations limits long longer loss many matter mess
-    mistake mistakes money more much necessary need needs new noise nonsense old one only open
-    option outdated overhead pain people permission point possible previous problem problems prompt
-    prompting quality question questions quite real really reason restriction restrictions
-    retraining review risk russian sacrifice same sense setup simple skills slow small so someone
-    spam spanish special stress strict such supervision sure surprise surprises swiss technical
-    that this time too tools toy training trouble trust typos understanding user users very waiting
-    warning wonder words work worry yet
+    mistake mistakes money more much necessary need needed needs new noise nonsense old one only
+    open option outdated overhead pain people permission point possible previous problem problems
+    prompt prompting quality question questions quite real really reason required restriction
+    restrictions retraining review risk russian sacrifice same sense setup simple skills slow small
+    so someone spam spanish special stress strict such supervision sure surprise surprises swiss
+    technical that this time too tools toy training trouble trust typos understanding user users
+    very waiting warning wonder words work worry yet
     """
 )
 

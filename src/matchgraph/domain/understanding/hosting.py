@@ -87,7 +87,12 @@ SELF = phrase(
     r" (?:connection|access))?|in[ -]house hosting"
     rf"|(?:i|we|you|one) can (?:host|run|deploy|install|operate)(?: it| them)? {MYSELF}"
     rf"|to (?:host|run|deploy)(?: it| them)? {MYSELF}"
-    r"|(?:for )?local(?:ly)? (?:use|hosted|running)|locally))"
+    r"|(?:for )?local(?:ly)? (?:use|hosted|running)|locally)"
+    r"|(?:(?:my |our |the )?(?:data|everything|it) )?(?:(?:must|should|may|can|does|do)"
+    rf" (?:not|never)|never|nothing|(?:must|should|ca|does|do)n't|cannot)"
+    rf" leaves? (?:{OWN} )?{MACHINE}"
+    r"|(?:keeps?|keeping|stays?|staying) (?:(?:my|our|all|the) )*(?:data |everything )?"
+    rf"(?:on|in|inside|within) {OWN} {MACHINE})"
 )
 OFFLINE = phrase(r"offline(?:[ -]capable)?")
 LOCAL = re.compile(r"local (?=(?:[a-z]+ )?(?:models?|llms?|inference)\b)")
@@ -96,7 +101,9 @@ LOCAL = re.compile(r"local (?=(?:[a-z]+ )?(?:models?|llms?|inference)\b)")
 @starts(
     "that which and it can could must should be is are self selfhosted hosted run runs running work"
     " works working deploy deploys deployed installed usable deployable on in behind inside within"
-    " fully completely entirely without local locally offline for air airgapped i we you one to"
+    " fully completely entirely without local locally offline for air airgapped i we you one to my our"
+    " the data everything never nothing may does do mustn't"
+    " shouldn't can't doesn't don't cannot keep keeps keeping stay stays staying"
 )
 def _self_hosted(line: Line, i: int) -> Iterator[Group]:
     found = line.match(SELF, i)

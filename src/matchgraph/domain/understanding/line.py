@@ -270,7 +270,8 @@ BRIDGE = words_of(
     written implemented coded finetuned tuned like see show suggest recommend give propose list
     return get pick choose consider touch trust pay paying me us anything something everything
     stuff things those ones one model models llm llms tool tools product products service services
-    necessarily explicitly other else help work works that which
+    necessarily explicitly exclusively other else help work works that which send sends sending
+    sent share shares sharing data
     """
 )
 
