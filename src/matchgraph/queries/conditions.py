@@ -194,7 +194,7 @@ def _worded(value: str, as_term: Callable[[str], str]) -> Predicate:
     joined = "".join(words(apart))
     return (
         f"{HAS_WORDS} OR {HAS_WORD}",
-        (stems, len(stems) or -1, as_term(stem(joined)) if len(stems) == 2 else ""),
+        (stems, len(stems) or -1, as_term(stem(joined)) if len(stems) == 2 else None),
     )
 
 

@@ -237,7 +237,7 @@ def _closed(place: Place) -> Part | None:
 def _licence(place: Place) -> Part | None:
     line, j = place.line, place.at
     licence = line.name(line.vocabulary.licences, j)
-    if not licence:
+    if not licence or not (place.sure or place.goes_on("not_licences")):
         return None
     stored, last = licence
     noun = line.match(LICENSED, last)
@@ -274,8 +274,10 @@ def _kind(place: Place) -> Part | None:
 def _sense(place: Place) -> Part | None:
     """What goes in besides text."""
     sense = place.line.match(SENSES, place.at)
-    firm = place.cue in ("no", "but") or place.before or place.between & OF_A_THING
+    firm = place.cue in ("no", "but") or place.before or place.between
     if not sense or not place.sure or not firm or not place.line.ends(sense[1]):
+        return None
+    if not place.between <= OF_A_THING:
         return None
     key = f"{SENSE_KEYS[sense[0]['what'].rstrip('s')]}-understanding"
     return Part(place.start, sense[1], f"must_not_have:{key}", Where(must_not_have=(key,)))
@@ -305,7 +307,10 @@ def _other(place: Place) -> Part | None:
         clear = between <= DETERMINERS and firm
     elif place.cue in ("away", "non"):
         clear = False
-    return _without(place, _anything(line, j)) if clear and place.sure else None
+    # "not LangChain and CrewAI": what is written like a name goes on with a list of names.
+    goes_on = not between and line.word(j - 1) == "and" and line.named_so(j)
+    sure = place.sure or (goes_on and not line.name(line.vocabulary.licences, j))
+    return _without(place, _anything(line, j)) if clear and sure else None
 
 
 def _without(place: Place, found: tuple[str, int] | None) -> Part | None:
@@ -377,7 +382,7 @@ def _excluded_after(line: Line) -> Iterator[Group]:
             key = "".join(line.squashed[i:end])
             after = line.match(NOT_NEEDED, end) if _is_need(key) else None
             if after and (after[0].group() != "free" or line.glued(end)):
-                text = line.said(i, end)
+                text = WRITTEN_OUT.get(line.said(i, end), line.said(i, end))
                 id_ = f"must_not_have:{text.replace(' ', '-')}"
                 yield [Part(i, after[1], id_, Where(must_not_have=(text,)))]
                 break
@@ -419,6 +424,12 @@ NEEDS = words_of(
     """
 )
 NEED_KEYS = frozenset(map(squashed, NEEDS))
+# How what is written together, or short, is written out: so it is found in either way.
+WRITTEN_OUT = {
+    "apikey": "api key", "apikeys": "api keys", "creditcard": "credit card", "k8s": "kubernetes",
+    "creditcards": "credit cards", "signup": "sign up", "node": "node.js", "nodejs": "node.js",
+    "lockin": "lock in", "ad": "ads",
+}  # fmt: skip
 
 
 def _is_need(key: str) -> bool:
@@ -455,7 +466,7 @@ def _thing(line: Line, i: int, *, needed: bool, sure: bool) -> tuple[str, int] |
         )
         need = _is_need(key) or (one_noun and _is_need(line.squashed[j - 1]))
         if need or (key in line.vocabulary.artifacts and line.proper(i, j)):
-            return line.said(i, j), end
+            return WRITTEN_OUT.get(line.said(i, j), line.said(i, j)), end
         stored = line.vocabulary.capabilities.get(key)
         if stored and sure and not needed and end == j:
             return stored[0], end
@@ -502,6 +513,10 @@ def _anything(line: Line, i: int) -> tuple[str, int] | None:
         while end - 1 > i and NOUN.fullmatch(line.words[end - 1]):
             end -= 1
         words = line.words[i : i + 1] if direction else line.words[i:end]
+        # "Claude Code", "DALL-E"
+        name = len(words) == 2 and line.proper(i, i + 1) and line.proper(i + 1, end)
+        if name and ENDS.isdisjoint(words):
+            return line.said(i, end), j
         if all(word.isalnum() for word in words) and not (
             QUALITIES.intersection(words)
             or ENDS.intersection(words)

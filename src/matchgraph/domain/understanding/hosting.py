@@ -101,8 +101,8 @@ LOCAL = re.compile(r"local (?=(?:[a-z]+ )?(?:models?|llms?|inference)\b)")
 @starts(
     "that which and it can could must should be is are self selfhosted hosted run runs running work"
     " works working deploy deploys deployed installed usable deployable on in behind inside within"
-    " fully completely entirely without local locally offline for air airgapped i we you one to my our"
-    " the data everything never nothing may does do mustn't"
+    " fully completely entirely without local locally offline for air airgapped i we you one to my"
+    " our the data everything never nothing may does do mustn't"
     " shouldn't can't doesn't don't cannot keep keeps keeping stay stays staying"
 )
 def _self_hosted(line: Line, i: int) -> Iterator[Group]:

@@ -161,6 +161,12 @@ class Line:
                 return True
         return False
 
+    def named_so(self, i: int) -> bool:
+        """Whether the token has small letters and a capital, as names do and abbreviations do
+        not."""
+        written = self.text[self.tokens[i].start : self.tokens[i].end]
+        return written not in (written.lower(), written.upper()) and self.proper(i, i + 1)
+
     def name(
         self, names: Names, i: int, *, anyhow: bool = False
     ) -> tuple[tuple[str, ...], int] | None:
@@ -271,7 +277,7 @@ BRIDGE = words_of(
     return get pick choose consider touch trust pay paying me us anything something everything
     stuff things those ones one model models llm llms tool tools product products service services
     necessarily explicitly exclusively other else help work works that which send sends sending
-    sent share shares sharing data
+    sent share shares sharing upload uploads uploading data audio files documents them it my our
     """
 )
 

@@ -242,13 +242,13 @@ def _free(line: Line, i: int) -> Iterator[Group]:
 
 PAID = phrase(
     r"(?:only )?paid(?: only)?(?= (?:models?|llms?|apis?|tools?|services?|products?|plans?)\b)"
-    r"|paid only|only paid|(?:that is |is )?not (?:for free|free)(?: of charge)?"
-    r"|(?:not an?|no|nothing) free (?:tiers?|plans?|models?|llms?|tools?|ones?)"
+    r"|paid only|only paid|(?:(?:that |which )?(?:is |are )?not|isn't|aren't) (?:for )?free"
+    r"(?: of charge)?|(?:not an?|no|nothing) free (?:tiers?|plans?|models?|llms?|tools?|ones?)"
 )
 ALONE = phrase(r"paid(?=$| [.,;)])")
 
 
-@starts("only paid that is not no nothing")
+@starts("only paid that which is are isn't aren't not no nothing")
 def _paid(line: Line, i: int) -> Iterator[Group]:
     found = line.match(PAID, i)
     if not found and (i == 0 or line.word(i - 1) in (",", ";", "(", "but")):
