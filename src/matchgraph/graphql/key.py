@@ -63,7 +63,7 @@ class KeyQuery:
         extensions=[Needs(Role.OPERATOR)],
     )
     async def keys(self, info: Info, first: First = 20, after: After = None) -> Connection[ApiKey]:
-        page = await queries.listed(info.context.snapshot, first, after)
+        page = await queries.listed(info.context.view(info).snapshot, first, after)
         return Connection(edges=edges(page, ApiKey.of), page_info=page_info(page, after))
 
 
