@@ -361,9 +361,7 @@ def _seen(price: Price) -> str:
 
 def _asked(price: Price) -> str:
     assert price.per is not None, "somebody asks for something"
-    unit = price.per.replace("_", " ")
-    per = f"1M {unit}s" if price.per.is_token else unit
-    return f"{price.currency} {plain(shown_amount(price))} per {per}"
+    return f"{price.currency} {plain(shown_amount(price))} per {price.per.spoken}"
 
 
 def shown_amount(price: Price) -> Decimal:

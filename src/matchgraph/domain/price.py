@@ -55,6 +55,12 @@ class Unit(StrEnum):
         """Whether people read this price per million."""
         return self.value.endswith("_token")
 
+    @property
+    def spoken(self) -> str:
+        """As people read what a price is for: `1M input tokens`, `image`."""
+        unit = self.value.replace("_", " ")
+        return f"1M {unit}s" if self.is_token else unit
+
 
 class PriceLine(NamedTuple):
     """What makes two observations the same price at two moments."""

@@ -33,6 +33,8 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Key,
 )
 HEADER = frozenset({"originator_id", "originator_version"})
+# What every state on disk begins with.
+ENVELOPE = frozenset({"type", "id", "timestamp", "originator_topic"})
 
 
 class UnknownTopic(Exception):
@@ -176,6 +178,25 @@ def current(
     return found
 
 
+def recorded_version(state: bytes) -> int:
+    """The version of its shape that the event was recorded in. Raises: Undecodable."""
+    _, _, version = _parsed(state)
+    return version
+
+
+def payload(state: bytes) -> dict[str, Any]:
+    """What the event says, as JSON in its newest shape, without what every event has. Raises:
+    UnknownTopic, Undecodable."""
+    (newest,) = current([state])
+    values = _generic_decoder.decode(newest)
+    return {name: value for name, value in values.items() if name not in ENVELOPE}
+
+
+def json_of(value: object) -> Any:
+    """A value of the domain as the payload of an event holds it."""
+    return _plain(msgspec.to_builtins(value, builtin_types=(Decimal,)))
+
+
 def _upcast(cls: type[AggregateEvent], state: bytes) -> Any:
     """The state of an older version, moved on one version at a time by the event's own
     `upcast_v1_v2`, `upcast_v2_v3` and so on, which change the decoded JSON in place."""
@@ -208,7 +229,7 @@ def _parsed(state: bytes) -> tuple[dict[str, Any], str, int]:
 
 def _written(struct: msgspec.Struct) -> bytes:
     """The JSON on disk: what is None is left out, and decimals have no exponent."""
-    return _encoder.encode(_plain(msgspec.to_builtins(struct, builtin_types=(Decimal,))))
+    return _encoder.encode(json_of(struct))
 
 
 def _plain(value: Any) -> Any:

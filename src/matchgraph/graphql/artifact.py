@@ -19,6 +19,7 @@ from matchgraph.graphql.as_of import Then
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import (
     DataType,
+    Every,
     Kind,
     Method,
     Order,
@@ -40,11 +41,25 @@ from matchgraph.queries.price import Observation
 from matchgraph.queries.rank import Asked
 
 if TYPE_CHECKING:
+    from matchgraph.graphql.history import EventConnection, PriceSeries, RankSeries
     from matchgraph.graphql.search import Alternative, NeedConditions
     from matchgraph.graphql.subscription import RankChange
 
 First = Annotated[int, strawberry.argument(description=f"How many at most, 1 to {MOST}.")]
 After = Annotated[str | None, strawberry.argument(description="Only what comes after this cursor.")]
+SeriesFrom = Annotated[
+    datetime | None,
+    strawberry.argument(
+        name="from", description="From then on, with what held then as its first point."
+    ),
+]
+SeriesTo = Annotated[datetime | None, strawberry.argument(description="Up to and including then.")]
+SeriesEvery = Annotated[
+    Every,
+    strawberry.argument(
+        description="A point for each of these at most; longer ones where that is more than 1,000."
+    ),
+]
 N = TypeVar("N")
 V = TypeVar("V")
 
@@ -432,6 +447,65 @@ class Artifact(relay.Node):
     ) -> Connection[Annotated["RankChange", strawberry.lazy("matchgraph.graphql.subscription")]]:
         asked = Asked(self.artifact_id, first, after)
         return shown_changes(await info.context.view(info).loaders.rank_history.load(asked), after)
+
+    @strawberry.field(
+        description=(
+            "Everything that happened to it and its aliases: what changed, when, by which source, "
+            "before and after. Newest first, unless asked for otherwise."
+        )
+    )
+    async def history(
+        self,
+        info: Info,
+        topics: Annotated[
+            list[str] | None, strawberry.argument(description="Any of these; all if left out.")
+        ] = None,
+        oldest_first: Annotated[
+            bool, strawberry.argument(description="From its registration on.")
+        ] = False,
+        first: First = 20,
+        after: After = None,
+    ) -> Annotated["EventConnection", strawberry.lazy("matchgraph.graphql.history")]:
+        from matchgraph.graphql.history import history_of
+
+        return await history_of(info, self.artifact_id, topics, oldest_first, first, after)
+
+    @strawberry.field(
+        description=(
+            "What was asked for it over time, for charts: a series for each provider, unit, tier, "
+            "source and currency, 20 at most. What is free or unknown has no amount and no series."
+        )
+    )
+    async def price_series(
+        self,
+        info: Info,
+        provider: Annotated[str | None, strawberry.argument(description="Of this one.")] = None,
+        per: Annotated[Unit | None, strawberry.argument(description="For this unit.")] = None,
+        tier: Annotated[
+            str | None, strawberry.argument(description='In this tier; "": in none.')
+        ] = None,
+        currency: Annotated[str | None, strawberry.argument(description="In this one.")] = None,
+        source: Annotated[str | None, strawberry.argument(description="Seen there.")] = None,
+        from_: SeriesFrom = None,
+        to: SeriesTo = None,
+        every: SeriesEvery = Every.DAY,
+    ) -> list[Annotated["PriceSeries", strawberry.lazy("matchgraph.graphql.history")]]:
+        from matchgraph.graphql.history import price_series_of
+
+        names = {"provider": provider, "tier": tier, "currency": currency, "source": source}
+        return await price_series_of(info, self.artifact_id, names, per, from_, to, every)
+
+    @strawberry.field(description="How it ranked over time, for charts.")
+    async def rank_series(
+        self,
+        info: Info,
+        from_: SeriesFrom = None,
+        to: SeriesTo = None,
+        every: SeriesEvery = Every.DAY,
+    ) -> Annotated["RankSeries", strawberry.lazy("matchgraph.graphql.history")]:
+        from matchgraph.graphql.history import rank_series_of
+
+        return await rank_series_of(info, self.artifact_id, from_, to, every)
 
     @strawberry.field(description="How often a search served it.")
     async def times_matched(self, info: Info) -> Count:

@@ -6,11 +6,13 @@ from matchgraph.commands.catalog import Taken
 from matchgraph.domain.artifact import Kind, Status
 from matchgraph.domain.capability import DataType
 from matchgraph.domain.comparison import Favour, RowName
+from matchgraph.domain.history import About
 from matchgraph.domain.price import Pricing, Unit
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import PartName
 from matchgraph.domain.relevance import ReasonKind
 from matchgraph.domain.search import Discard, Outcome
+from matchgraph.domain.series import Every
 from matchgraph.domain.signal import SignalName
 from matchgraph.projections.changes import CatalogTopic
 from matchgraph.queries.artifact import Order
@@ -89,11 +91,27 @@ strawberry.enum(
     ),
 )
 strawberry.enum(CatalogTopic, description="What an event did to an artifact.")
+strawberry.enum(
+    About,
+    name="DifferenceAbout",
+    description=(
+        "What differs: the STATUS of an artifact, one FACT, CAPABILITY, PRICE or SIGNAL of it, an "
+        "ALIAS that leads to it, an artifact that was ABSORBED into it by a merge, or one that it "
+        "was TOLD_APART from."
+    ),
+)
+strawberry.enum(
+    Every,
+    name="SeriesStep",
+    description="How long the stretches are that are one point each, by the calendar of UTC.",
+)
 
 __all__ = [
+    "About",
     "CatalogTopic",
     "DataType",
     "Discard",
+    "Every",
     "Favour",
     "Kind",
     "Method",

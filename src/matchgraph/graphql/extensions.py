@@ -34,6 +34,7 @@ from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
 from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
 from matchgraph.queries.position import Behind, InFuture
+from matchgraph.queries.series import TooManySeries
 from matchgraph.queries.snapshot import NotKept
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ CODES: dict[type[BaseException], str] = {
     KeyReused: "IDEMPOTENCY_KEY_REUSED",
     Conflict: "CONFLICT",
     InFuture: "POSITION_IN_FUTURE",
+    TooManySeries: "BAD_USER_INPUT",
     Behind: "BEHIND",
     BeforeHistory: "BEFORE_HISTORY",
     TimeInFuture: "TIME_IN_FUTURE",

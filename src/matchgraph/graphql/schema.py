@@ -23,6 +23,7 @@ from matchgraph.graphql.extensions import (
     ReadYourWrites,
     at_least,
 )
+from matchgraph.graphql.history import HistoryQuery
 from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
 from matchgraph.graphql.key import KeyMutation, KeyQuery
 from matchgraph.graphql.ledger import LedgerQuery
@@ -50,7 +51,14 @@ class Positions:
 
 @strawberry.type(description="What can be asked.")
 class Query(
-    ArtifactQuery, ComparisonQuery, IdentityQuery, KeyQuery, LedgerQuery, RankQuery, SearchQuery
+    ArtifactQuery,
+    ComparisonQuery,
+    HistoryQuery,
+    IdentityQuery,
+    KeyQuery,
+    LedgerQuery,
+    RankQuery,
+    SearchQuery,
 ):
     @strawberry.field(description="Whatever has that global id; null: nothing.")
     async def node(

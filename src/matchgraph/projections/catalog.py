@@ -10,6 +10,7 @@ from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.search_index import SEARCH_INDEX
 from matchgraph.projections.signal_board import SIGNAL_BOARD
 from matchgraph.projections.told_apart import TOLD_APART
+from matchgraph.projections.trail import TRAIL
 
 PROJECTIONS: tuple[Projection, ...] = (
     ARTIFACT_LISTING,
@@ -21,4 +22,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     TOLD_APART,
     MATCH_GRAPH,
     API_KEY,
+    TRAIL,
 )
