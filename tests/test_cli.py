@@ -328,11 +328,11 @@ class Served:
         assert self.process.stdout is not None
         self.said.extend(self.process.stdout)
 
-    def ask(self, query: str) -> Any:
+    def ask(self, query: str, **headers: str) -> Any:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql",
             json.dumps({"query": query}).encode(),
-            {"content-type": "application/json"},
+            {"content-type": "application/json", **headers},
         )
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)["data"]
@@ -481,3 +481,71 @@ def test_duplicates_are_listed_merged_and_parted_again(tmp_path: Path) -> None:
     assert pairs() == []
     assert run(tmp_path, "merge", "nothing", "parser-one").returncode == 1
     assert run(tmp_path, "duplicates", "--min-confidence", "2").returncode == 2
+
+
+# Keys
+
+
+def test_keys_are_issued_once_listed_and_revoked(tmp_path: Path, ours: dict[str, str]) -> None:
+    issued = run(tmp_path, "keys", "issue", "--role", "operator", "--name", "[b]Ann[/b]", **ours)
+    assert issued.returncode == 0, issued
+    key = issued.stdout.strip()
+    prefix, id, secret = key.split("_", 2)
+    assert (prefix, len(id), len(secret)) == ("mg", 12, 43)
+    assert secret not in issued.stderr
+    assert id in issued.stderr
+    expires = ("--expires", "2030-01-01")
+    other = run(tmp_path, "keys", "issue", "--role", "auditor", "--name", "Bob", *expires, **ours)
+    assert run(tmp_path, "keys", "revoke", id, **ours).returncode == 0
+    again = run(tmp_path, "keys", "revoke", id, **ours)
+    assert (again.returncode, "since position 3" in again.stdout) == (0, True)
+    listed = run(tmp_path, "keys", "list", "--json", **ours)
+    assert listed.returncode == 0, listed
+    lines = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert [(one["name"], one["role"], one["status"], one["expires"]) for one in lines] == [
+        ("Bob", "auditor", "active", "2030-01-01T00:00:00Z"),
+        ("[b]Ann[/b]", "operator", "revoked", None),
+    ]
+    assert {one["issued_by"] for one in lines} == {"command line"}
+    table = run(tmp_path, "keys", "list", **ours, COLUMNS="160")
+    for said in (id, "[b]Ann[/b]", "revoked", "2030-01-01"):
+        assert said in table.stdout
+    for one in (key, other.stdout.strip()):
+        assert one.rpartition("_")[2] not in listed.stdout + table.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["issue", "--role", "king", "--name", "Ann"], 2, ["king", "curator", "operator"]),
+        (["issue", "--role", "curator"], 2, ["--name"]),
+        (["issue", "--role", "curator", "--name", "A", "--expires", "soon"], 2, ["--expires"]),
+        (["issue", "--role", "curator", "--name", "A", "--expires", "2020-01-01"], 1, ["passed"]),
+        (["issue", "--role", "curator", "--name", " "], 1, ["blank"]),
+        (["revoke", "nothing"], 1, ["no key 'nothing'"]),
+    ],
+)
+def test_a_key_that_cannot_be_is_refused_in_plain_words(
+    tmp_path: Path, ours: dict[str, str], arguments: list[str], code: int, words: list[str]
+) -> None:
+    found = run(tmp_path, "keys", *arguments, **ours)
+    assert found.returncode == code, found
+    assert "Traceback" not in found.stderr
+    for word in words:
+        assert word in found.stderr
+
+
+def test_production_lets_nobody_change_anything_until_the_first_key_is_issued(
+    tmp_path: Path,
+) -> None:
+    production = {"MATCHGRAPH_MODE": "production", "MATCHGRAPH_SECRET": "s" * 32}
+    served = Served(tmp_path, **production).wait()
+    with pytest.raises(TypeError):  # there is no data to look into
+        served.ask(REGISTER)["registerArtifact"]
+    issued = run(tmp_path, "keys", "issue", "--role", "operator", "--name", "Ann")
+    assert issued.returncode == 0, issued
+    answer = served.ask(REGISTER, authorization=f"Bearer {issued.stdout.strip()}")
+    assert answer["registerArtifact"]["artifact"] == {"slug": "parser"}
+    assert served.end() == 0
+    assert issued.stdout.strip().rpartition("_")[2] not in "".join(served.said)
+    assert served.left() == []

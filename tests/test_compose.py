@@ -31,16 +31,26 @@ def test_every_service_of_ours_waits_for_what_it_needs(name: str) -> None:
     needed = set(OURS[name]["depends_on"])
     assert needed <= set(COMPOSE["services"])
     assert needed == ({"postgres", "valkey"} if name == "migrate" else {"migrate"})
-    assert set(OURS[name]["environment"]) - {"MATCHGRAPH_LEDGER_KEY"} == {
-        "DATABASE_URL",
-        "REDIS_URL",
-        "MATCHGRAPH_SECRET",
+    said = set(OURS[name]["environment"])
+    assert {one for one in said if not one.startswith("MATCHGRAPH_")} == {
+        *("DATABASE_URL", "REDIS_URL")
     }
+    assert "MATCHGRAPH_SECRET" in said
 
 
 def test_only_what_signs_has_the_key() -> None:
     having = {name for name, one in OURS.items() if "MATCHGRAPH_LEDGER_KEY" in one["environment"]}
     assert having == {"projector"}
+
+
+def test_every_setting_that_is_passed_on_is_one() -> None:
+    known = (ROOT / "src" / "matchgraph" / "settings.py").read_text()
+    for service in OURS.values():
+        for name, value in service["environment"].items():
+            assert f'"{name}"' in known
+            # What is not set is as if it were not passed on.
+            needed = name.endswith(("_URL", "_SECRET", "_LEDGER_KEY"))
+            assert needed or value == f"${{{name}:-}}"
 
 
 def test_what_the_image_copies_and_runs_is_there() -> None:

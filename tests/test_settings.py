@@ -94,3 +94,61 @@ def test_production_needs_a_key_and_a_laptop_keeps_one(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "data").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert [one.id for one in ledger_signing(own)] == [key]
+
+
+def test_origins_are_closed_in_production_and_this_machines_in_development() -> None:
+    production = {"MATCHGRAPH_MODE": "production"}
+    assert settings.read({}).origins == ("local",)
+    assert settings.read(production).origins == ()
+    assert settings.read({**production, "MATCHGRAPH_ORIGINS": ""}).origins == ()
+    said = {"MATCHGRAPH_ORIGINS": " https://App.example:443, http://b.example:8080,"}
+    assert settings.read(said).origins == ("http://b.example:8080", "https://app.example")
+    assert settings.read({"MATCHGRAPH_ORIGINS": "*"}).origins == ("*",)
+
+
+@pytest.mark.parametrize("said", ["app.example", "https://app.example/page", "null", "https://["])
+def test_what_is_no_origin_is_complained_of(said: str) -> None:
+    with pytest.raises(BadSetting, match="MATCHGRAPH_ORIGINS"):
+        settings.read({"MATCHGRAPH_ORIGINS": said})
+
+
+JWT = {
+    "MATCHGRAPH_JWT_ISSUER": "https://id.example",
+    "MATCHGRAPH_JWT_AUDIENCE": "matchgraph",
+    "MATCHGRAPH_JWT_JWKS": "https://id.example/keys",
+}
+
+
+def test_tokens_are_taken_when_all_is_said_of_them() -> None:
+    assert settings.read({}).tokens is None
+    tokens = settings.read(JWT).tokens
+    assert tokens is not None
+    assert (tokens.issuer, tokens.audience, tokens.jwks, tokens.role_claim) == (
+        *("https://id.example", "matchgraph", "https://id.example/keys"),
+        "role",
+    )
+    other = settings.read({**JWT, "MATCHGRAPH_JWT_ROLE_CLAIM": "access.roles"}).tokens
+    assert other is not None
+    assert other.role_claim == "access.roles"
+
+
+@pytest.mark.parametrize("missing", JWT)
+def test_half_of_what_tokens_need_is_complained_of(missing: str) -> None:
+    with pytest.raises(BadSetting, match=missing):
+        settings.read({name: said for name, said in JWT.items() if name != missing})
+
+
+def test_the_keys_of_tokens_are_at_an_address_or_in_a_file() -> None:
+    for said in ("ftp://id.example/keys", "file:///keys"):
+        with pytest.raises(BadSetting, match="MATCHGRAPH_JWT_JWKS"):
+            settings.read({**JWT, "MATCHGRAPH_JWT_JWKS": said})
+    assert settings.read({**JWT, "MATCHGRAPH_JWT_JWKS": "/run/keys.json"}).tokens
+
+
+def test_a_token_for_the_metrics_is_long_enough_and_not_repeated() -> None:
+    assert settings.read({}).metrics_token is None
+    assert settings.read({"MATCHGRAPH_METRICS_TOKEN": LONG}).metrics_token == LONG
+    assert LONG not in repr(settings.read({"MATCHGRAPH_METRICS_TOKEN": LONG}))
+    with pytest.raises(BadSetting, match="MATCHGRAPH_METRICS_TOKEN") as refused:
+        settings.read({"MATCHGRAPH_METRICS_TOKEN": "hunter2"})
+    assert "hunter2" not in str(refused.value)

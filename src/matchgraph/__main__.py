@@ -45,6 +45,7 @@ from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
+from matchgraph.http.origins import LOCAL_HOSTS
 from matchgraph.http.server import Server, configured, settle
 from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating, projecting
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
@@ -98,6 +99,11 @@ def serve(
             signers = environment.ledger_signing(settings) if projector else ()
         except environment.BadSetting as reason:
             _fail(str(reason), code=2)
+        if settings.development and settings.host not in LOCAL_HOSTS:
+            log.warning(
+                "Whoever reaches %s may do everything; MATCHGRAPH_MODE=production asks for keys.",
+                settings.host,
+            )
         _run(_prepare(servers, catalogs))
         app = http_app(
             servers.database_url,

@@ -318,7 +318,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         the socket if that lets nobody in."""
         state = self._socket.app.state
         try:
-            said = said_at_init(payload) or given(self._socket.scope)
+            said = said_at_init(payload)
+            if said is None:
+                said = given(self._socket.scope)
             self._caller = await state.doors.admit(said)
         except Unauthenticated as reason:
             await self.websocket.close(FORBIDDEN, _cut(str(reason)))

@@ -22,6 +22,8 @@ def configured(app: Starlette, host: str, port: int) -> uvicorn.Config:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=8,
         log_config=None,
+        # Below that it logs what clients say, keys included.
+        log_level="info",
         access_log=False,
         server_header=False,
     )

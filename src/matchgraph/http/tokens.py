@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import HTTPRedirectHandler, build_opener
@@ -147,7 +148,7 @@ class Tokens:
             self._tried_at = time.monotonic()
             try:
                 keys = await asyncio.to_thread(_read, self._settings.jwks)
-            except (OSError, ValueError, jwt.PyJWTError) as reason:
+            except (OSError, HTTPException, *MALFORMED) as reason:
                 self._failed = True
                 log.warning("the keys of tokens cannot be read, trying again: %s", reason)
                 return
@@ -165,7 +166,7 @@ _opener = build_opener(_StayHere)
 
 
 def _read(place: str) -> dict[str | None, jwt.PyJWK]:
-    """The provider's keys by their ids. Raises: OSError, ValueError, jwt.PyJWTError."""
+    """The provider's keys by their ids. Raises: OSError, HTTPException, those of MALFORMED."""
     if place.startswith(("https://", "http://")):
         with _opener.open(place, timeout=PATIENCE) as response:
             said = response.read(MOST_BYTES)
