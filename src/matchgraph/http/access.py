@@ -140,9 +140,10 @@ class Doors:
         task = self._asking.get(id)
         if task is None:
             task = self._asking[id] = asyncio.create_task(self._read([id]), name="key")
-            task.add_done_callback(lambda _: self._asking.pop(id, None))
+            task.add_done_callback(lambda _: self._asking.pop(id))
         # Whoever goes away does not end it for the others.
-        await asyncio.shield(task)
+        await asyncio.wait([task])
+        task.result()
 
     async def _read(self, ids: list[str]) -> None:
         while True:

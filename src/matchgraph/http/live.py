@@ -18,7 +18,7 @@ from cross_web import AsyncHTTPRequestAdapter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -435,7 +435,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         try:
             async with asyncio.timeout(LAST_PATIENCE):
                 await self.websocket.close(close_code, _cut(reason))
-        except (TimeoutError, OSError, RuntimeError):
+        except (TimeoutError, OSError, RuntimeError, WebSocketDisconnect):
             # It reads nothing, or is gone.
             self._line.abort()
 
