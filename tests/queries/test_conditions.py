@@ -16,7 +16,7 @@ from matchgraph.domain.need import Ceiling, Where
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.eventstore.connection import Pool
 from matchgraph.projections.search_index import Content, mark, of_artifact, of_capability
-from matchgraph.projections.words import terms
+from matchgraph.projections.words import stem, terms, words
 from matchgraph.queries.conditions import EACH, GRATIS, ONE, Arguments, conditions
 from matchgraph.servers import Servers
 from tests.eventstore.histories import capability, price, provenance
@@ -256,13 +256,24 @@ def _says(one: Artifact, key: str, wanted: set[str]) -> bool:
     )
 
 
+def _ways(value: str) -> list[set[str]]:
+    """The terms, and two of them as one, in either number."""
+    apart = value.replace("-", " ")
+    stems = set(terms(apart))
+    one = "".join(words(apart))
+    alone = (one, f"{one}s", one.removesuffix("s")) if len(stems) in (1, 2) else ()
+    return [stems, *({stem(way)} for way in alone)]
+
+
 def _has(one: Artifact, value: str) -> bool:
-    return _says(one, "-".join(value.lower().split()), set(terms(value)))
+    key = "-".join(value.lower().split())
+    return any(_says(one, key, way) for way in _ways(value))
 
 
 def _has_not(one: Artifact, value: str) -> bool:
     key = "-".join(value.lower().split())
-    return one.slug != key and not _says(one, key, set(map(mark, terms(value))))
+    ways = [set(map(mark, way)) for way in _ways(value)]
+    return one.slug != key and not any(_says(one, key, way) for way in ways)
 
 
 def _is_any(name: str) -> Holds:
@@ -340,7 +351,9 @@ _types_ = st.lists(st.sampled_from([TEXT, IMAGE, PDF, AUDIO]), max_size=2).map(t
 _tokens = st.none() | st.sampled_from([1, 1_000, 8_000, 128_000, 2**40])
 _days = st.none() | st.sampled_from([date(2025, 1, 1), date(2026, 2, 1), date(2026, 2, 2)])
 _phrases = st.lists(
-    st.sampled_from(["docker", "web-search", "runs docker", "tools", "reasoning", "paid", "?"]),
+    st.sampled_from(
+        ["docker", "web-search", "web search", "runs docker", "tools", "reasoning", "paid", "?"]
+    ),
     max_size=2,
 ).map(tuple)
 _ceiling = st.builds(

@@ -169,7 +169,7 @@ HAS_WORDS = (
 )
 HAS_WORD = (
     "s.artifact IN (SELECT p.artifact FROM search_posting p JOIN search_term t USING (term)"
-    " WHERE t.stem = {})"
+    " WHERE t.stem = ANY ({}))"
 )
 
 
@@ -187,14 +187,16 @@ def _has_not(value: Any) -> Predicate:
 
 
 def _worded(value: str, as_term: Callable[[str], str]) -> Predicate:
-    """All of the words in one document, or two of them written together: "API key", "api-keys" and
-    "apikey" are one."""
+    """All of the words in one document, one of them in the other number, or two written together:
+    "API key", "api-keys" and "apikey" are one."""
     apart = re.sub(r"[-_/]", " ", value)
-    stems = list(dict.fromkeys(map(as_term, terms(apart))))
-    joined = "".join(words(apart))
+    stems = list(dict.fromkeys(terms(apart)))
+    one = "".join(words(apart)) if len(stems) in (1, 2) else ""
+    # The stem of "GPUs" is not that of "GPU".
+    alone = [stem(way) for way in (one, f"{one}s", one.removesuffix("s")) if one]
     return (
         f"{HAS_WORDS} OR {HAS_WORD}",
-        (stems, len(stems) or -1, as_term(stem(joined)) if len(stems) == 2 else None),
+        ([as_term(term) for term in stems], len(stems) or -1, [as_term(way) for way in alone]),
     )
 
 

@@ -162,9 +162,10 @@ def _types(line: Line, i: int) -> Iterator[Group]:
         yield [Part(i, found[1], f"{name}:{'+'.join(types)}", where_of(name, types), keeps=True)]
 
 
-# Who says "vision" of a model means pictures at its input; so does "multimodal", at the least.
+# Who wants a model with vision means pictures at its input; so does "multimodal", at the least. A
+# "vision model" may do anything with pictures.
 SEEING = phrase(
-    r"(?:(?:vision(?:[ -]language)?|multi[ -]?modal)(?:[ -](?:capable|enabled))?"
+    r"(?:(?:vision[ -]language|multi[ -]?modal)(?:[ -](?:capable|enabled))?"
     r"(?= (?:(?:chat|language|reasoning|embedding) )?(?:models?|llms?)\b))"
     r"|(?:with|has|have|having|supports?|offers?|and|plus) (?:native |strong |good )?vision"
     r"(?: (?:support|capabilities|understanding))?(?=$| [.,;)])"

@@ -253,9 +253,12 @@ def _remote(place: Place) -> Part | None:
     remote = place.line.match(REMOTE, place.at)
     if not remote or place.cue == "but" or not (place.sure or place.goes_on("must_not_have")):
         return None
+    end = _past(place.line, remote[1])
+    if end == remote[1] and not place.line.ends(end):
+        return None
     word = "internet" if "internet" in remote[0].group() else "cloud"
     where = Where(self_hostable=True, must_not_have=(word,))
-    return Part(place.start, _past(place.line, remote[1]), f"must_not_have:{word}", where)
+    return Part(place.start, end, f"must_not_have:{word}", where)
 
 
 def _kind(place: Place) -> Part | None:

@@ -64,10 +64,11 @@ def open_where(line: Line, source: bool) -> Where:
 
 OWN = r"(?:my|our|your|their|its)(?: own)?"
 MACHINE = (
-    r"(?:servers?|machines?|hardware|gpus?|computers?|laptops?|devices?|pcs?|macs?|macbooks?"
-    r"|desktops?|infrastructure|clusters?|data ?cent(?:er|re)s?|networks?|premises|box(?:es)?|vps"
-    r"|vpc|firewall|notebook|phone|workstation)"
+    r"(?:server|machine|hardware|gpu|computer|laptop|device|pc|mac|macbook|desktop|infrastructure"
+    r"|cluster|data ?cent(?:er|re)|network|premises|box|vps|vpc|firewall|notebook|workstation)"
 )
+# Of several only where it is said that it runs there: "train on our GPUs" is a task.
+MACHINES = rf"(?:{MACHINE}s?|phones?)"
 SMALL_MACHINE = (
     r"(?:a |an |any |consumer |commodity |single |normal |ordinary |old |edge ){1,3}(?:laptop|pc"
     r"|macbook|mac|desktop|hardware|raspberry pi|gpu|cpu|phone|workstation|devices?)"
@@ -77,9 +78,9 @@ RUNS = r"(?:runs?|running|hosted|works?|working|deployed|deploys?|installed|usab
 MYSELF = r"(?:myself|ourselves|yourself|on my own|on our own)"
 SELF = phrase(
     r"(?:(?:that |which |and |it )?(?:can |could |must |should )?(?:be |is |are )?"
-    rf"(?:self[ -]?host(?:ed|able|ing)?(?: on {OWN} {MACHINE})?|hosted (?:by myself|locally)"
+    rf"(?:self[ -]?host(?:ed|able|ing)?(?: on {OWN} {MACHINES})?|hosted (?:by myself|locally)"
     rf"|{RUNS}(?: (?:it|them|everything|completely|fully|entirely|100 %))?"
-    rf" (?:locally|offline|on[ -]prem(?:ises?)?|(?:on|in|behind|inside|within) {OWN} {MACHINE}"
+    rf" (?:locally|offline|on[ -]prem(?:ises?)?|(?:on|in|behind|inside|within) {OWN} {MACHINES}"
     rf"|on-device|on {SMALL_MACHINE}|(?:in |on )?(?:an? )?{AIR_GAP})"
     rf"|on[ -]prem(?:ises?)?|on-device|(?:on|in|behind|inside|within) {OWN} (?:own )?{MACHINE}"
     rf"|(?:(?:for|in|on) (?:an? |our |the )?)?{AIR_GAP}"
@@ -90,9 +91,9 @@ SELF = phrase(
     r"|(?:for )?local(?:ly)? (?:use|hosted|running)|locally)"
     r"|(?:(?:my |our |the )?(?:data|everything|it) )?(?:(?:must|should|may|can|does|do)"
     rf" (?:not|never)|never|nothing|(?:must|should|ca|does|do)n't|cannot)"
-    rf" leaves? (?:{OWN} )?{MACHINE}"
+    rf" leaves? (?:{OWN} )?{MACHINES}"
     r"|(?:keeps?|keeping|stays?|staying) (?:(?:my|our|all|the) )*(?:data |everything )?"
-    rf"(?:on|in|inside|within) {OWN} {MACHINE})"
+    rf"(?:on|in|inside|within) {OWN} {MACHINES})"
 )
 OFFLINE = phrase(r"offline(?:[ -]capable)?")
 LOCAL = re.compile(r"local (?=(?:[a-z]+ )?(?:models?|llms?|inference)\b)")
