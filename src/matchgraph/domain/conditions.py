@@ -1,6 +1,6 @@
 """What the conditions of a need say in plain words, where they contradict, and how they unite.
 
-Read by understanding for what it understood, and by whoever explains an answer or says which
+Read by understanding/ for what it understood, and by whoever explains an answer or says which
 condition keeps how many artifacts out.
 """
 
