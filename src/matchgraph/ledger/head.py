@@ -1,4 +1,4 @@
-"""Signed heads: what the log was at a moment, in 116 bytes that its keeper signed with Ed25519.
+"""Signed heads: what the log was at a moment, in 98 bytes that its keeper signed with Ed25519.
 
 docs/proof.md spells the bytes out, so that others can check a head that they kept.
 """
