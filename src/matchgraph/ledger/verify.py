@@ -77,16 +77,17 @@ async def verify_chain(
 ) -> Verified:
     """Goes over the whole log, as it is at one moment.
 
-    `head` is one that was kept elsewhere: it finds what the log itself cannot show, that its tail
-    was cut off or that all of it was written anew. `on_progress` hears how many events of how many
-    are done. Raises: BadHead, one of LOST.
+    Without `processes`, as many work as there are processors, where there is enough to do. `head`
+    is one that was kept elsewhere: it finds what the log itself cannot show, that its tail was cut
+    off or that all of it was written anew. `on_progress` hears how many events of how many are
+    done. Raises: BadHead, one of LOST.
     """
     db = await connect(url, "verify")
     try:
         async with db.transaction(isolation="repeatable_read", readonly=True):
             end = await db.fetchval("SELECT coalesce(max(position), 0) FROM event")
-            count = processes or min(_cpus(), MOST_PROCESSES)
-            if count == 1 or end < WORTH_PROCESSES:
+            count = processes or (min(_cpus(), MOST_PROCESSES) if end >= WORTH_PROCESSES else 1)
+            if count == 1 or end == 0:
                 return await verify_log(db, head=head, on_progress=on_progress)
             snapshot = await db.fetchval("SELECT pg_export_snapshot()")
             found = await _split(url, snapshot, end, count, on_progress)

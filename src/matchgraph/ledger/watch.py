@@ -120,13 +120,22 @@ class Watch:
             await asyncio.sleep(pause)
 
     async def _lead(self) -> None:
-        # What a crash takes is gone over again.
-        db = await connect(self._url, "ledger watch", synchronous_commit="off")
+        # What a crash takes is gone over again. A page is a range of an index and look-ups in
+        # others; a plan made while the log was small would read all of it for every page.
+        db = await connect(
+            self._url,
+            "ledger watch",
+            synchronous_commit="off",
+            enable_seqscan="off",
+            enable_hashjoin="off",
+            enable_mergejoin="off",
+        )
         try:
             # Waits in line; goes with the connection, without which nothing can be written.
             await db.execute("SELECT pg_advisory_lock($1)", WATCHING)
             self.leads = True
-            await store.keep_keys(db, [(one.id, one.public_key) for one in self._signers])
+            # The oldest first, so that the newest is the latest one.
+            await store.keep_keys(db, [(o.id, o.public_key) for o in reversed(self._signers)])
             await self._watch(db)
         finally:
             db.terminate()
@@ -261,7 +270,7 @@ async def course(db: Connection, name: str) -> Course:
     """How far it has come."""
     row = await db.fetchrow("SELECT * FROM ledger_watch WHERE name = $1", name)
     assert row is not None, "the migration put it there"
-    at, peaks = row["recorded_at"], row["peaks"]
+    at, peaks, broken_at = row["recorded_at"], row["peaks"], row["broken_at"]
     return Course(
         name=name,
         place=Place(row["position"], row["digest"], at and chain.microseconds(at)),
@@ -269,7 +278,7 @@ async def course(db: Connection, name: str) -> Course:
             row["position"], [peaks[n : n + HASH] for n in range(0, len(peaks), HASH)]
         ),
         rounds=row["rounds"],
-        problem=row["broken_at"] and Problem(row["broken_at"], row["broken_because"]),
+        problem=None if broken_at is None else Problem(broken_at, row["broken_because"]),
     )
 
 
