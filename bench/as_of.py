@@ -21,10 +21,9 @@ from bench.history import BEGINNING, COUNTS, PROVIDERS, UNITS
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.capability import Capability
-from matchgraph.domain.need import Need
 from matchgraph.domain.price import Price, Pricing
 from matchgraph.domain.provenance import Method, Provenance
-from matchgraph.domain.search import Intent, Outcome, Search, Served
+from matchgraph.domain.search import Outcome, Sealed, Search, Served
 from matchgraph.domain.signal import Signal
 from matchgraph.eventstore.connection import connect
 from matchgraph.eventstore.listener import Listener
@@ -233,8 +232,9 @@ def _searched(artifacts: list[Artifact], chance: Random) -> Search:
     topic = chance.choice(TOPICS)
     search = Search.answer(
         UUID(int=chance.getrandbits(128)),
-        Need(text=f"read {topic}"),
-        Intent(cluster=UUID(int=TOPICS.index(topic) + 1), label=f"read {topic}"),
+        # What is sealed passes through as bytes, whatever it says.
+        Sealed(key=UUID(int=1), need=chance.randbytes(60), label=chance.randbytes(40)),
+        UUID(int=TOPICS.index(topic) + 1),
         f"searcher-{chance.randrange(1000)}",
         [
             Served(artifact_id=one.id, capability=None, position=place, score=1_000_000 - place)

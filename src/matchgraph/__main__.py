@@ -29,6 +29,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from matchgraph import forgetting
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
 from matchgraph.cli import ledger as ledger_commands
@@ -42,6 +43,7 @@ from matchgraph.domain.errors import Refusal, UnknownArtifact
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import LOST, Pool, connect, open_pool
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.eventstore.searcher_keys import UnknownMaster
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
@@ -97,6 +99,7 @@ def serve(
         try:
             secrets = environment.signing(settings)
             signers = environment.ledger_signing(settings) if projector else ()
+            search_keys = environment.sealing(settings)
         except environment.BadSetting as reason:
             _fail(str(reason), code=2)
         if settings.development and settings.host not in LOCAL_HOSTS:
@@ -105,6 +108,10 @@ def serve(
                 settings.host,
             )
         _run(_prepare(servers, catalogs))
+        try:
+            _run(forgetting.before_serving(servers.database_url, search_keys))
+        except UnknownMaster as reason:
+            _fail(str(reason), code=2)
         app = http_app(
             servers.database_url,
             servers.redis_url,
@@ -112,6 +119,7 @@ def serve(
             calibrate=projector,
             development=settings.development,
             secrets=secrets,
+            search_keys=search_keys,
             model=settings.embedding,
             signers=signers,
             origins=settings.origins,
@@ -668,6 +676,7 @@ def _fail(message: str, code: int = PARTLY) -> NoReturn:
 
 
 ledger_commands.register(program, ledger_commands.Tools(_settings, _servers, _run, _bar, _fail))
+forgetting.register(forgetting.Program(program, _settings, _servers, _run, _fail, _bar))
 
 
 def main() -> None:

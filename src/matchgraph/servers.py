@@ -30,6 +30,8 @@ ENDING = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0), (signal.SIGKILL, 10.0))
 POSTGRES = (
     *("-c", "port=5432", "-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
     *("-c", "shared_buffers=256MB", "-c", "max_connections=200", "-c", "max_wal_size=2GB"),
+    # Parameters hold what people search for, and a log is not forgotten with them.
+    *("-c", "log_parameter_max_length=0", "-c", "log_parameter_max_length_on_error=0"),
 )
 FORGETFUL = ("-c", "fsync=off", "-c", "full_page_writes=off")
 # Valkey holds nothing PostgreSQL cannot give back: nothing on disk, and when full the oldest goes.

@@ -16,10 +16,12 @@ from matchgraph.ledger.head import BadKey, Signer, new_key, signers
 
 OFF = "off"
 SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
-LEAST_SECRET = 16
 LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
 METRICS = "MATCHGRAPH_METRICS_TOKEN"
 TOKENS = ("MATCHGRAPH_JWT_ISSUER", "MATCHGRAPH_JWT_AUDIENCE", "MATCHGRAPH_JWT_JWKS")
+SEARCH_KEYS = "MATCHGRAPH_SEARCH_KEYS"
+# Units: characters.
+LEAST_SECRET, LEAST_SEARCH_KEY = 16, 32
 
 
 class BadSetting(Exception):
@@ -30,9 +32,10 @@ class BadSetting(Exception):
 class Settings:
     """What the environment says. Without `database_url` or `redis_url`, servers of our own are
     started in `data`. `embedding` names the model that tells what texts mean; without one, search
-    goes by words alone. `secrets` sign what clients bring back, the newest first; see `signing`.
-    `ledger_keys` sign heads of the log, the newest first; see `ledger_signing`. Pages of `origins`
-    may ask, `tokens` says whose are taken beside keys, and `metrics_token` opens the metrics."""
+    goes by words alone. `secrets` sign what clients bring back, `search_keys` are what keys of
+    searchers are wrapped with, and `ledger_keys` sign heads of the log, each the newest first; see
+    `signing`, `sealing` and `ledger_signing`. Pages of `origins` may ask, `tokens` says whose are
+    taken beside keys, and `metrics_token` opens the metrics."""
 
     database_url: str | None
     redis_url: str | None
@@ -46,6 +49,7 @@ class Settings:
     origins: tuple[str, ...]
     tokens: TokenSettings | None
     metrics_token: str | None = field(repr=False)
+    search_keys: tuple[str, ...] = field(repr=False)
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -61,9 +65,6 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         raise BadSetting(
             f"MATCHGRAPH_EMBEDDING is {model!r}; it must be {', '.join(embedding.NAMES)} or {OFF}."
         )
-    secrets = _several(environment.get(SECRET, ""))
-    if any(len(secret) < LEAST_SECRET for secret in secrets):
-        raise BadSetting(f"{SECRET} holds a secret of less than {LEAST_SECRET} characters.")
     return Settings(
         database_url=environment.get("DATABASE_URL") or None,
         redis_url=environment.get("REDIS_URL") or None,
@@ -71,8 +72,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         host=environment.get("MATCHGRAPH_HOST", "127.0.0.1"),
         port=int(port),
         development=mode == "development",
-        secrets=secrets,
-        ledger_keys=_several(environment.get(LEDGER_KEY, "")),
+        secrets=_listed(environment, SECRET, LEAST_SECRET),
+        ledger_keys=_listed(environment, LEDGER_KEY),
+        search_keys=_listed(environment, SEARCH_KEYS, LEAST_SEARCH_KEY),
         embedding=None if model == OFF else model,
         origins=_origins(environment, development=mode == "development"),
         tokens=_tokens(environment),
@@ -127,15 +129,29 @@ def signing(settings: Settings) -> tuple[str, ...]:
     Raises: BadSetting when none is set in production, where several processes must agree on it, or
         none can be kept.
     """
-    if settings.secrets:
-        return settings.secrets
+    return settings.secrets or _made(settings, SECRET, "secret", LEAST_SECRET)
+
+
+def sealing(settings: Settings) -> tuple[str, ...]:
+    """The keys that keys of searchers are wrapped with, newest first, likewise. Raises: BadSetting
+    as `signing` does."""
+    return settings.search_keys or _made(settings, SEARCH_KEYS, "search_key", LEAST_SEARCH_KEY)
+
+
+def _listed(environment: Mapping[str, str], name: str, least: int = 0) -> tuple[str, ...]:
+    secrets = tuple(filter(None, map(str.strip, environment.get(name, "").split(","))))
+    if any(len(secret) < least for secret in secrets):
+        raise BadSetting(f"{name} holds a secret of less than {least} characters.")
+    return secrets
+
+
+def _made(settings: Settings, name: str, file: str, least: int) -> tuple[str, ...]:
     if not settings.development:
         raise BadSetting(
-            f"{SECRET} is not set, and production needs it: {LEAST_SECRET} random characters or "
-            "more, the same for every process; to replace it, put the new one in front, with a "
-            "comma."
+            f"{name} is not set, and production needs it: {least} random characters or more, the"
+            " same for every process; to replace it, put the new one in front, with a comma."
         )
-    return (_kept(settings, SECRET, "secret", lambda: token_urlsafe(32)),)
+    return (_kept(settings, name, file, lambda: token_urlsafe(32)),)
 
 
 def ledger_signing(settings: Settings) -> tuple[Signer, ...]:
@@ -155,10 +171,6 @@ def ledger_signing(settings: Settings) -> tuple[Signer, ...]:
         return signers(keys or (_kept(settings, LEDGER_KEY, "ledger-key", new_key),))
     except BadKey as reason:
         raise BadSetting(f"{LEDGER_KEY}: {reason}") from None
-
-
-def _several(said: str) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, said.split(","))))
 
 
 def _kept(settings: Settings, variable: str, name: str, make: Callable[[], str]) -> str:

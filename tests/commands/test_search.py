@@ -19,14 +19,13 @@ from matchgraph.commands.search import (
     Report,
 )
 from matchgraph.domain.artifact import id_of
-from matchgraph.domain.need import Need
 from matchgraph.domain.search import Discard, DiscardedReport, Outcome, Search, Served
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.errors import Conflict, KeyReused
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.queries import match_graph
 from tests.conftest import project
-from tests.eventstore.histories import INTENTS, artifact, served
+from tests.eventstore.histories import INTENTS, artifact, sealed, served
 
 SECRETS = ("the newest of all secrets", "the one before that")
 SEARCH = UUID(int=0x5EA4C4)
@@ -36,7 +35,9 @@ CLICKED, CHOSEN = Outcome.CLICKED, Outcome.CHOSEN
 
 
 async def search(store: Store, id: UUID = SEARCH, searcher: str = "ann") -> int:
-    return await commands.answered(store, BY, id, Need(text="x"), INTENTS[0], searcher, PAGE)
+    return await commands.answered(
+        store, BY, id, sealed(searcher=searcher), INTENTS[0].cluster, searcher, PAGE
+    )
 
 
 def token(result: Served = PAGE[0], search_id: UUID = SEARCH) -> str:

@@ -21,6 +21,7 @@ def test_any_history_replayed_gives_the_same_aggregates(world: World) -> None:
     lived = {one.id: one for one in (*world.artifacts.values(), *world.aliases.values())}
     lived |= {one.id: one for one in (world.policy, world.calibration) if one is not None}
     lived |= {one.id: one for one in (*world.searches, *world.discarded)}
+    lived |= {one.id: one for one in world.forgotten.values()}
     assert replayed.keys() == lived.keys()
     for id, one in lived.items():
         assert vars(replayed[id]) == vars(one)

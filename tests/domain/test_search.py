@@ -8,37 +8,35 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import id_of
-from matchgraph.domain.need import Need
 from matchgraph.domain.search import (
     MOST_CHOSEN,
     UTILITY,
     Discard,
     Discarded,
     DiscardedReport,
-    Intent,
     Outcome,
     Search,
     Served,
     is_choice,
 )
 from tests.domain.given import fact, given, happened
-from tests.eventstore.histories import INTENTS, served
+from tests.eventstore.histories import INTENTS, sealed, served
 
 ID = UUID(int=1)
-NEED = Need(text="read tables")
+WORDS, CLUSTER = sealed(), INTENTS[0].cluster
 PARSER = id_of("parser")
 LADDER = (Outcome.DISMISSED, Outcome.CLICKED, Outcome.CHOSEN)
 
 
 def search(*slugs: str) -> Search:
-    return Search.answer(ID, NEED, INTENTS[0], "ann", served(slugs or ("parser", "other"), ["k"]))
+    return Search.answer(ID, WORDS, CLUSTER, "ann", served(slugs or ("parser", "other"), ["k"]))
 
 
 def reported(outcome: Outcome, before: Outcome | None = None) -> tuple[type, dict[str, object]]:
     (one,) = served(["parser"], ["k"])
     return fact(
         Search.OutcomeReported,
-        intent=INTENTS[0],
+        cluster=CLUSTER,
         searcher="ann",
         served=one,
         outcome=outcome,
@@ -60,29 +58,29 @@ def test_a_search_carries_what_was_served_and_has_the_id_that_it_was_given() -> 
     page = served(["parser", "other"], ["k"])
     assert made.id == ID
     assert happened(made) == [
-        fact(Search.Answered, need=NEED, intent=INTENTS[0], searcher="ann", served=page)
+        fact(
+            Search.Answered,
+            words=WORDS,
+            cluster=CLUSTER,
+            searcher="ann",
+            served=page,
+            in_plain=None,
+        )
     ]
     assert list(made.served.values()) == list(page)
 
 
 def test_a_search_that_found_nothing_is_one() -> None:
-    made = Search.answer(ID, NEED, INTENTS[0], "ann", ())
+    made = Search.answer(ID, WORDS, CLUSTER, "ann", ())
     assert [said["served"] for _, said in happened(made)] == [()]
 
 
 def test_what_is_served_twice_stands_where_it_was_first() -> None:
-    made = Search.answer(ID, NEED, INTENTS[0], "ann", served(["a", "b", "a"]))
+    made = Search.answer(ID, WORDS, CLUSTER, "ann", served(["a", "b", "a"]))
     assert [(one.artifact_id, one.position) for one in made.served.values()] == [
         (id_of("a"), 1),
         (id_of("b"), 2),
     ]
-
-
-def test_a_label_that_cannot_be_stored_is_made_one_that_can() -> None:
-    intent = Intent(cluster=UUID(int=7), label="a\0b\ud800" + "c" * 20_000)
-    made = Search.answer(ID, NEED, intent, "ann", ())
-    assert made.intent.label.startswith("a\ufffdb\ufffdccc")
-    assert len(made.intent.label) == 10_000
 
 
 def test_a_later_page_goes_on_and_repeats_nothing() -> None:
@@ -90,7 +88,7 @@ def test_a_later_page_goes_on_and_repeats_nothing() -> None:
     made.continue_(served(["b", "c", "d"], first=3))
     _, c, d = served(["b", "c", "d"], first=3)
     assert happened(made) == [
-        fact(Search.Continued, searcher="ann", intent=INTENTS[0], served=(c, d))
+        fact(Search.Continued, searcher="ann", cluster=CLUSTER, served=(c, d))
     ]
     given(made).continue_(served(["a", "c"], first=7))
     assert happened(made) == []

@@ -21,7 +21,6 @@ from eval.simulation import (
 )
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.calibration import Calibration, Scales
-from matchgraph.domain.need import Need
 from matchgraph.domain.ranking import MILLION, PARTS, PartName
 from matchgraph.domain.search import Search
 from matchgraph.eventstore.connection import Pool
@@ -29,7 +28,7 @@ from matchgraph.eventstore.store import Store
 from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.rank_match import count, weigh
 from tests.conftest import project
-from tests.eventstore.histories import INTENTS, artifact, served, stored_events
+from tests.eventstore.histories import INTENTS, artifact, sealed, served, stored_events
 from tests.projections.matches import at
 from tests.projections.tables import BY
 
@@ -57,8 +56,8 @@ def told(day: Day, number: int) -> list[StoredEvent]:
         slugs = [f"a{which}" for which in shown]
         made = Search.answer(
             UUID(int=number * 10_000 + row + 1),
-            Need(text="tables"),
-            INTENTS[0],
+            sealed(),
+            INTENTS[0].cluster,
             f"client-{who}",
             served(slugs),
         )

@@ -18,7 +18,6 @@ from matchgraph.domain.calibration import Calibration, MatchMean, Scale, Scales
 from matchgraph.domain.capability import Capability, DataType
 from matchgraph.domain.errors import Refusal
 from matchgraph.domain.key import Key, digest_of
-from matchgraph.domain.need import Need, Where
 from matchgraph.domain.policy import DEFAULTS, KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
@@ -29,9 +28,11 @@ from matchgraph.domain.search import (
     DiscardedReport,
     Intent,
     Outcome,
+    Sealed,
     Search,
     Served,
 )
+from matchgraph.domain.searcher import Searcher
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.store import stored
@@ -127,6 +128,7 @@ class World:
     calibration: Calibration | None = None
     searches: list[Search] = field(default_factory=list)
     discarded: list[DiscardedReport] = field(default_factory=list)
+    forgotten: dict[str, Searcher] = field(default_factory=dict)
     commands: list[list[StoredEvent]] = field(default_factory=list)
 
     def take(self, steps: Iterable[Step]) -> "World":
@@ -200,9 +202,10 @@ def _calibrate(world: World, scales: Scales) -> list[Aggregate]:
 
 
 def _search(world: World, intent: Intent, searcher: str, served: Sequence[Served]) -> list[Search]:
-    made = Search.answer(
-        UUID(int=len(world.searches) + 1), Need(text=intent.label), intent, searcher, served
-    )
+    id = UUID(int=len(world.searches) + 1)
+    known = world.forgotten.get(searcher)
+    words = sealed(intent, searcher, times=0 if known is None else len(known.forgotten))
+    made = Search.answer(id, words, intent.cluster, searcher, served)
     world.searches.append(made)
     return [made]
 
@@ -224,6 +227,13 @@ def _discard(
     made = DiscardedReport.of(id, reason, searcher, outcome, "0123", search_id, None)
     world.discarded.append(made)
     return [made]
+
+
+def _forget(world: World, searcher: str) -> list[Searcher]:
+    known = world.forgotten.get(searcher)
+    times = 0 if known is None else len(known.forgotten)
+    world.forgotten[searcher] = Searcher.forget(known, searcher, key_of(searcher, times))
+    return [world.forgotten[searcher]]
 
 
 def _on_artifact(method: str) -> Callable[..., list[Artifact]]:
@@ -259,6 +269,7 @@ STEPS: dict[str, Callable[..., Sequence[Aggregate]]] = {
     "continue": _continue,
     "report": _report,
     "discard": _discard,
+    "forget": _forget,
     **{method: _on_artifact(method) for method in ON_ARTIFACT},
 }
 
@@ -366,6 +377,23 @@ INTENTS = tuple(
     Intent(cluster=UUID(int=number), label=label)
     for number, label in enumerate(["read tables", "Ünï\tcödé 文 '\"\\{}"], start=7)
 )
+
+
+def sealed(intent: Intent = INTENTS[0], searcher: str = "ann", *, times: int = 0) -> Sealed:
+    """Words as the log holds them, of a searcher who was forgotten so many times before; what they
+    are nobody can tell."""
+    return Sealed(
+        key=key_of(searcher, times),
+        need=b"need:" + intent.label.encode(),
+        label=b"label:" + intent.label.encode(),
+    )
+
+
+def key_of(searcher: str, times: int = 0) -> UUID:
+    """The id of the key that a searcher has who was forgotten so many times."""
+    return uuid5(NAMESPACE_URL, f"{searcher} {times}")
+
+
 _intent = st.sampled_from(INTENTS)
 _searcher = st.sampled_from(["ann", "bob", "cleo"])
 _outcome = st.sampled_from(Outcome)
@@ -431,6 +459,7 @@ _steps: st.SearchStrategy[Step] = st.one_of(
         _outcome,
         st.none() | st.just(UUID(int=1)),
     ),
+    _step("forget", _searcher),
 )
 _all_there: list[Step] = [
     ("register", (slug, Kind.MODEL, Facts(name=slug), Method.OBSERVED)) for slug in SLUGS[:2]
@@ -479,8 +508,8 @@ def rich(
         commands.append(stored_events(one, other, alias))
         search = Search.answer(
             uuid5(one.id, "search"),
-            Need(text="read tables", where=Where(free=True)),
-            INTENTS[0],
+            sealed(INTENTS[0], "ann"),
+            INTENTS[0].cluster,
             "ann",
             served([one.slug], ["parse-tables"]),
         )
@@ -492,7 +521,8 @@ def rich(
         )
         key = Key.issue(uuid5(one.id, "key").hex[:12], "Ann", Role.CURATOR, digest_of("secret"))
         key.revoke()
-        commands.append(stored_events(search, discarded, key))
+        forgotten = Searcher.forget(None, f"{prefix}-{number}", uuid5(one.id, "key"))
+        commands.append(stored_events(search, discarded, key, forgotten))
     if not measured:
         return commands
     calibration = Calibration.calibrate(

@@ -30,11 +30,14 @@ from matchgraph.domain.role import Role
 from matchgraph.domain.search import (
     Discard,
     DiscardedReport,
-    Intent,
+    InPlain,
     Outcome,
+    Sealed,
     Search,
     Served,
 )
+from matchgraph.domain.searcher import Searcher
+from matchgraph.domain.searcher import id_of as searcher_id
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.appender import Appender
@@ -304,8 +307,11 @@ LATEST = UUID("5eb82a0a-a86e-5694-aa22-e7923ecea3ff")
 SEARCH = UUID("0197f3a0-52ce-7cc1-9d7b-0c6f3c1a8e55")
 DISCARDED = UUID("4f1c1c8e-7b1f-4f5e-9a55-1f2f7d9c0b11")
 SOURCE = "https://example.org"
-INTENT = Intent(cluster=UUID("9b2f2a76-5d0e-4b43-8f5e-0f4a6c1d2e3f"), label="read tables 文")
+CLUSTER = UUID("9b2f2a76-5d0e-4b43-8f5e-0f4a6c1d2e3f")
+SEARCHER = "9f86d081884c7d659a2feaa0c55ad015"
+KEY = UUID("f3b1c2d4-0a5e-4c6b-9d7f-8e1a2b3c4d5e")
 SERVED = Served(artifact_id=PARSER, capability="parse-tables", position=1, score=812_345)
+TOO = Served(artifact_id=TWO, position=2, score=0, explored=True)
 
 
 def at(microsecond: int) -> datetime:
@@ -510,24 +516,38 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         {
             "timestamp": at(557650),
             "originator_topic": "search",
-            "need": Need(
-                text="read tables 文, not by Acme",
-                like=("parser",),
-                where=Where(
-                    kinds=(Kind.CLI,),
-                    free=True,
-                    price_ceilings=(Ceiling(amount=Decimal("0.000001"), per=Unit.INPUT_TOKEN),),
-                    output_types=(DataType.TABLE,),
-                    not_vendors=("Acme",),
-                    released_since=date(2026, 1, 1),
+            "words": None,
+            "cluster": CLUSTER,
+            "searcher": SEARCHER,
+            "served": (SERVED, TOO),
+            "in_plain": InPlain(
+                need=Need(
+                    text="read tables 文, not by Acme",
+                    like=("parser",),
+                    where=Where(
+                        kinds=(Kind.CLI,),
+                        free=True,
+                        price_ceilings=(Ceiling(amount=Decimal("0.000001"), per=Unit.INPUT_TOKEN),),
+                        output_types=(DataType.TABLE,),
+                        not_vendors=("Acme",),
+                        released_since=date(2026, 1, 1),
+                    ),
                 ),
+                label="read tables 文",
             ),
-            "intent": INTENT,
-            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
-            "served": (
-                SERVED,
-                Served(artifact_id=TWO, position=2, score=0, explored=True),
-            ),
+        },
+    ),
+    "search.answered.v2": (
+        SEARCH,
+        Search.Answered,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "search",
+            "words": Sealed(key=KEY, need=b"\x00need\xff", label=b"\xfflabel"),
+            "cluster": CLUSTER,
+            "searcher": SEARCHER,
+            "served": (SERVED, TOO),
+            "in_plain": None,
         },
     ),
     "search.continued.v1": (
@@ -535,8 +555,18 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         Search.Continued,
         {
             "timestamp": at(557650),
-            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
-            "intent": INTENT,
+            "searcher": SEARCHER,
+            "cluster": CLUSTER,
+            "served": (Served(artifact_id=LATEST, capability="k", position=21, score=1_000),),
+        },
+    ),
+    "search.continued.v2": (
+        SEARCH,
+        Search.Continued,
+        {
+            "timestamp": at(557650),
+            "searcher": SEARCHER,
+            "cluster": CLUSTER,
             "served": (Served(artifact_id=LATEST, capability="k", position=21, score=1_000),),
         },
     ),
@@ -545,8 +575,20 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         Search.OutcomeReported,
         {
             "timestamp": at(557650),
-            "intent": INTENT,
-            "searcher": "9f86d081884c7d659a2feaa0c55ad015",
+            "cluster": CLUSTER,
+            "searcher": SEARCHER,
+            "served": SERVED,
+            "outcome": Outcome.CHOSEN,
+            "before": Outcome.CLICKED,
+        },
+    ),
+    "outcome.reported.v2": (
+        SEARCH,
+        Search.OutcomeReported,
+        {
+            "timestamp": at(557650),
+            "cluster": CLUSTER,
+            "searcher": SEARCHER,
             "served": SERVED,
             "outcome": Outcome.CHOSEN,
             "before": Outcome.CLICKED,
@@ -580,6 +622,16 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         },
     ),
     "key.revoked.v1": (KEY, Key.Revoked, {"timestamp": at(552427)}),
+    "searcher.forgotten.v1": (
+        searcher_id(SEARCHER),
+        Searcher.Forgotten,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "searcher",
+            "searcher": SEARCHER,
+            "key": KEY,
+        },
+    ),
 }
 
 

@@ -16,11 +16,10 @@ from graphql import (
 from matchgraph.commands.outcome_token import sign
 from matchgraph.commands.search import answered
 from matchgraph.domain.key import Key, digest_of
-from matchgraph.domain.need import Need
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.store import Request
 from matchgraph.graphql.schema import build
-from tests.eventstore.histories import INTENTS, served
+from tests.eventstore.histories import INTENTS, sealed, served
 from tests.graphql.client import SECRETS, Api
 
 SCHEMA = build()._schema
@@ -183,5 +182,4 @@ async def furnish(api: Api) -> int:
         assert answer["__typename"] == success(mutation), answer
     by = Request(actor="anonymous", request_id="furnish")
     await api.store.append([Key.issue(KEY, "Bob", Role.CONTRIBUTOR, digest_of("secret"))], by)
-    need = Need(text="read tables")
-    return await answered(api.store, by, SEARCH, need, INTENTS[0], "ann", SERVED)
+    return await answered(api.store, by, SEARCH, sealed(), INTENTS[0].cluster, "ann", SERVED)

@@ -8,11 +8,10 @@ import pytest
 from matchgraph.commands.outcome_token import LONGEST, pseudonym, sign
 from matchgraph.commands.search import MESSAGES, MOST_REPORTS, answered
 from matchgraph.domain.artifact import id_of
-from matchgraph.domain.need import Need
 from matchgraph.domain.search import Discard, DiscardedReport, Search
 from matchgraph.graphql.schema import build
 from matchgraph.servers import Servers
-from tests.eventstore.histories import INTENTS, served
+from tests.eventstore.histories import INTENTS, sealed, served
 from tests.graphql.client import SECRETS, Api, serving
 from tests.graphql.mutations import SEARCH, SERVED, TOKEN, call, furnish
 from tests.projections.tables import BY
@@ -96,7 +95,7 @@ async def test_more_reports_than_count_in_a_day_are_discarded(api: Api) -> None:
     for number in range(MOST_REPORTS // 2 + 1):
         page = served(["a", "b"])
         id = UUID(int=number + 1)
-        await answered(api.store, BY, id, Need(text="x"), INTENTS[0], "ann", page)
+        await answered(api.store, BY, id, sealed(), INTENTS[0].cluster, "ann", page)
         for one in page:
             found = await report(api, sign(SECRETS, id, one))
             position = int(found["position"])
@@ -111,7 +110,7 @@ async def test_while_the_match_graph_is_behind_no_report_is_one_too_many(still: 
     for number in range(MOST_REPORTS // 2 + 1):
         page = served(["a", "b"])
         id = UUID(int=number + 1)
-        await answered(still.store, BY, id, Need(text="x"), INTENTS[0], "ann", page)
+        await answered(still.store, BY, id, sealed(), INTENTS[0].cluster, "ann", page)
         counted += [(await report(still, sign(SECRETS, id, one)))["__typename"] for one in page]
     assert counted == ["OutcomeReported"] * (MOST_REPORTS + 2)
 
@@ -152,7 +151,7 @@ async def test_a_token_outlives_the_process_that_signed_it(url: str, servers: Se
 async def test_an_artifact_shows_what_it_was_served_for(api: Api) -> None:
     end = await furnish(api)
     await report(api, outcome="CHOSEN")
-    await answered(api.store, BY, uuid4(), Need(text="y"), INTENTS[1], "bob", SERVED)
+    await answered(api.store, BY, uuid4(), sealed(), INTENTS[1].cluster, "bob", SERVED)
     whole = await api.ask(EDGES, slug="parser", first=10, at=str(end + 2))
     artifact = whole["artifact"]
     assert artifact["timesMatched"] == 2

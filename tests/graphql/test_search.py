@@ -12,12 +12,15 @@ import pytest
 
 from matchgraph.commands.outcome_token import pseudonym, sign
 from matchgraph.domain.artifact import id_of
+from matchgraph.domain.need import Need
 from matchgraph.domain.relevance import MOST_LEARNED
 from matchgraph.domain.search import Search
 from matchgraph.embedding import load
+from matchgraph.eventstore.searcher_keys import SealedText, label_of
 from matchgraph.graphql import search as resolver
 from matchgraph.graphql.schema import build
 from matchgraph.queries import page as pages
+from matchgraph.queries.need import need_of
 from matchgraph.servers import Servers
 from tests.conftest import project
 from tests.eventstore.conftest import clones
@@ -109,10 +112,12 @@ async def test_what_was_served_is_in_the_history(searchable: Api) -> None:
     searchable.http.headers["x-searcher"] = "ann"
     found = await search(searchable, "  transcribe a meeting", like=["tab-reader"])
     made = await recorded(searchable, found["searchId"])
-    assert made.need.text == "  transcribe a meeting"
-    assert made.need.like == ("tab-reader",)
+    need = await need_of(searchable.app.state.keys, made)
+    assert need == Need(text="  transcribe a meeting", like=("tab-reader",))
     assert made.searcher == pseudonym(SECRETS, "named:ann")
-    assert made.intent.label == "transcribe a meeting"
+    assert made.words is not None
+    label = SealedText(made.words.key, made.words.label, label_of(made.id))
+    assert await searchable.app.state.keys.opened([label]) == [b"transcribe a meeting"]
     served = sorted(made.served.values(), key=lambda one: one.position)
     assert [one.artifact_id for one in served] == [id_of(slug) for slug in slugs(found)]
     for one, edge in zip(served, found["edges"], strict=True):
@@ -123,7 +128,7 @@ async def test_what_was_served_is_in_the_history(searchable: Api) -> None:
         assert one.explored == node["explored"]
     again = await search(searchable, "transcribe a meeting", like=["tab-reader"])
     assert again["searchId"] != found["searchId"]
-    assert (await recorded(searchable, again["searchId"])).intent == made.intent
+    assert (await recorded(searchable, again["searchId"])).cluster == made.cluster
     await search(searchable, "a meeting to be transcribed")
     assert await searchable.store.head() == int(found["position"]) + 3
 
@@ -474,7 +479,10 @@ async def test_whatever_else_is_asked_is_answered_and_recorded(searchable: Api) 
         found = await search(searchable, **need)
         assert found["recorded"], need
         assert bool(found["edges"]) is (found["nothingFits"] is None), need
-        assert (await recorded(searchable, found["searchId"])).need.text == need.get("text")
+        made = await recorded(searchable, found["searchId"])
+        searched = await need_of(searchable.app.state.keys, made)
+        assert searched is not None
+        assert searched.text == need.get("text")
 
 
 # When learning fails

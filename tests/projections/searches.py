@@ -6,12 +6,14 @@ from uuid import UUID, uuid4
 
 from eventsourcing.persistence import StoredEvent
 
+from matchgraph.commands import search as commands
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.need import Need
 from matchgraph.domain.search import Intent, Outcome, Search, Served
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Store, stored
-from tests.eventstore.histories import INTENTS
+from tests.eventstore.histories import INTENTS, sealed
 from tests.projections.tables import BY
 
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -28,10 +30,11 @@ def on(day: int, *aggregates: Aggregate) -> list[StoredEvent]:
 
 
 class Log:
-    """Appends searches and reports of given days."""
+    """Appends searches and reports of given days; with keys, words are really sealed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, keys: SearcherKeys | None = None) -> None:
         self._store = store
+        self._keys = keys
 
     async def search(
         self,
@@ -44,7 +47,12 @@ class Log:
         **outcomes: Outcome,
     ) -> Search:
         """A search, with what became of its results by slug on the same day."""
-        made = Search.answer(id or uuid4(), Need(text="x"), intent, searcher, served)
+        id = id or uuid4()
+        words = sealed(intent, searcher)
+        if self._keys is not None:
+            need = Need(text=intent.label)
+            words = await commands.sealed(self._keys, id, need, intent, searcher)
+        made = Search.answer(id, words, intent.cluster, searcher, served)
         for slug, outcome in outcomes.items():
             made.report(id_of(slug), outcome)
         await self.append(day, made)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.matching import HALF_LIFE, decay, theta
-from matchgraph.domain.need import Need
 from matchgraph.domain.search import UTILITY, Discarded, Intent, Outcome, Search, is_choice
 from matchgraph.eventstore.connection import Pool, connect
 from matchgraph.eventstore.store import Store, open_store
@@ -26,7 +25,7 @@ from matchgraph.projections.match_graph import (
 from matchgraph.projections.runner import Runner, rebuild
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
-from tests.eventstore.histories import INTENTS, World, served, worlds
+from tests.eventstore.histories import INTENTS, World, key_of, sealed, served, worlds
 from tests.projections.searches import BEGIN, Log, on
 from tests.projections.tables import BY, contents, projected, start_over, values
 
@@ -75,9 +74,12 @@ async def test_a_search_begins_a_cluster_and_counts_what_it_served(
     await log.search((), intent=OTHER)
     await project(url, store, ONLY)
     rows = await pool.fetch("SELECT * FROM match_cluster ORDER BY position")
-    assert [values(row, "cluster", "label", "searches", "position") for row in rows] == [
-        (TABLES.cluster, TABLES.label, 2, 1),
-        (OTHER.cluster, OTHER.label, 1, 3),
+    assert [tuple(row) for row in rows] == [(TABLES.cluster, 2, 1), (OTHER.cluster, 1, 3)]
+    rows = await pool.fetch("SELECT * FROM match_words ORDER BY position")
+    assert [values(row, "cluster", "position", "key", "label") for row in rows] == [
+        (TABLES.cluster, 1, key_of("ann"), sealed(TABLES).label),
+        (TABLES.cluster, 2, key_of("bob"), sealed(renamed).label),
+        (OTHER.cluster, 3, key_of("ann"), sealed(OTHER).label),
     ]
     rows = await pool.fetch("SELECT * FROM match_count ORDER BY artifact_id, capability")
     assert {tuple(row) for row in rows} == {
@@ -327,7 +329,11 @@ async def test_months_of_searches_give_the_same_bytes_in_any_pages(
         day += days[number]
         if move == "search" or len(searches) < back:
             made = Search.answer(
-                UUID(int=number + 1), Need(), intent, searcher, served(slugs, capabilities)
+                UUID(int=number + 1),
+                sealed(intent, searcher),
+                intent.cluster,
+                searcher,
+                served(slugs, capabilities),
             )
             searches.append(made)
         else:
@@ -375,7 +381,7 @@ async def test_pairs_count_each_search_once_whenever_its_pages_and_outcomes_came
     events: list[StoredEvent] = []
     together: Counter[tuple[UUID, UUID]] = Counter()
     for number, (slugs, steps) in enumerate(several):
-        search = Search.answer(UUID(int=number + 1), Need(), TABLES, "ann", served(slugs))
+        search = Search.answer(UUID(int=number + 1), sealed(), TABLES.cluster, "ann", served(slugs))
         for step in steps:
             if isinstance(step, list):
                 search.continue_(served(step, first=_end(search) + 1))
@@ -414,7 +420,7 @@ async def test_the_graph_says_what_the_searches_themselves_say(
     together: Counter[tuple[UUID, UUID]] = Counter()
     acted: set[tuple[UUID, UUID, str]] = set()
     for search in world.searches:
-        cluster = search.intent.cluster
+        cluster = search.cluster
         for one in search.served.values():
             outcome = search.outcomes.get(one.artifact_id)
             key = (cluster, one.artifact_id, search.searcher)
@@ -459,6 +465,6 @@ async def test_the_graph_says_what_the_searches_themselves_say(
 
 
 def test_days_of_the_examples_are_days() -> None:
-    (event,) = on(3, Search.answer(uuid4(), Need(), TABLES, "ann", ()))
+    (event,) = on(3, Search.answer(uuid4(), sealed(), TABLES.cluster, "ann", ()))
     assert b"2026-01-04T12:00:00Z" in event.state
     assert date(2026, 1, 1) == TODAY

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from matchgraph.domain.artifact import Artifact, id_of
 from matchgraph.domain.calibration import Calibration, Scales
 from matchgraph.domain.matching import LEAST_CAP, Cell, Count, decay, theta
-from matchgraph.domain.need import Need
 from matchgraph.domain.ranking import MILLION, PARTS, PartName, of_matches
 from matchgraph.domain.search import (
     Discard,
@@ -31,7 +30,15 @@ from tests.conftest import project
 from tests.domain import weighing
 from tests.domain.weighing import Said
 from tests.eventstore.conftest import Clones
-from tests.eventstore.histories import INTENTS, World, artifact, served, stored_events, worlds
+from tests.eventstore.histories import (
+    INTENTS,
+    World,
+    artifact,
+    sealed,
+    served,
+    stored_events,
+    worlds,
+)
 from tests.projections.matches import at, counted, on_days
 from tests.projections.tables import BY, append, contents
 
@@ -42,7 +49,7 @@ MATCH_GRAPH = PARTS.index(PartName.MATCH_GRAPH)
 
 def search(number: int, searcher: str, slugs: Sequence[str]) -> Search:
     made = UUID(int=number)
-    return Search.answer(made, Need(text="tables"), INTENTS[0], searcher, served(slugs))
+    return Search.answer(made, sealed(), INTENTS[0].cluster, searcher, served(slugs))
 
 
 def on(day: int, *made: Search | Artifact | Calibration) -> list[StoredEvent]:

@@ -9,10 +9,11 @@ from matchgraph.domain.artifact import id_of
 from matchgraph.domain.calibration import MATCH_MEAN
 from matchgraph.domain.search import Intent, Outcome
 from matchgraph.eventstore.connection import Pool
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Store
 from matchgraph.projections.match_graph import MATCH_GRAPH
 from matchgraph.queries import match_graph
-from matchgraph.queries.match_graph import FEWEST_SEARCHERS, PRIOR, Cluster, HeadToHead
+from matchgraph.queries.match_graph import FEWEST_SEARCHERS, PRIOR, HeadToHead
 from matchgraph.queries.page import BadCursor
 from tests.conftest import project
 from tests.eventstore.histories import INTENTS, served
@@ -26,8 +27,13 @@ A, B, C = map(id_of, "abc")
 
 
 @pytest.fixture
-def log(store: Store) -> Log:
-    return Log(store)
+def keys(pool: Pool) -> SearcherKeys:
+    return SearcherKeys(pool, ["a master key that tests wrap with"])
+
+
+@pytest.fixture
+def log(store: Store, keys: SearcherKeys) -> Log:
+    return Log(store, keys)
 
 
 def exactly(value: float) -> object:
@@ -65,14 +71,14 @@ async def test_times_matched_counts_every_time_it_was_served(
 
 
 async def test_edges_come_most_shown_first_a_page_at_a_time(
-    url: str, store: Store, pool: Pool, log: Log
+    url: str, store: Store, pool: Pool, log: Log, keys: SearcherKeys
 ) -> None:
     for _ in range(3):
         await log.search(served(["a"], ["k"]), a=CLICKED)
     await log.search(served(["a", "b"]), intent=OTHER)
     await log.search(served(["a"], ["l"]))
     await project(url, store, ONLY)
-    whole, none = await match_graph.edges_of(pool, [(A, 10, None), (C, 10, None)])
+    whole, none = await match_graph.edges_of(pool, keys, [(A, 10, None), (C, 10, None)])
     shown = [(one.intent, one.capability, one.shown, one.clicked) for _, one in whole.items]
     assert shown == [
         (TABLES.label, "k", 3, 3),
@@ -82,14 +88,14 @@ async def test_edges_come_most_shown_first_a_page_at_a_time(
     assert not none.items
     after, paged = None, []
     for _ in range(3):
-        (page,) = await match_graph.edges_of(pool, [(A, 1, after)])
+        (page,) = await match_graph.edges_of(pool, keys, [(A, 1, after)])
         ((after, one),) = page.items
         paged.append(one)
     assert paged == [one for _, one in whole.items]
     assert not page.more
     for cursor in ("x", after[:-4] if after else ""):
         with pytest.raises(BadCursor):
-            await match_graph.edges_of(pool, [(A, 1, cursor)])
+            await match_graph.edges_of(pool, keys, [(A, 1, cursor)])
 
 
 # What a search learns
@@ -171,14 +177,7 @@ async def test_it_is_never_more_than_one(url: str, store: Store, pool: Pool, log
     assert lifted == 1.0
 
 
-async def test_clusters_are_found_by_id_and_by_meaning(
-    url: str, store: Store, pool: Pool, log: Log
-) -> None:
-    for intent in (TABLES, OTHER, TABLES):
-        await log.search((), intent=intent)
-    await project(url, store, ONLY)
-    found = await match_graph.clusters_of(pool, [TABLES.cluster, UUID(int=1)])
-    assert found == {TABLES.cluster: Cluster(TABLES.cluster, TABLES.label, 2)}
+async def test_clusters_are_found_by_meaning(pool: Pool) -> None:
     for intent, (x, y) in ((TABLES, (1.0, 0.0)), (OTHER, (0.6, 0.8))):
         await pool.execute(
             "INSERT INTO intent_vector (model, cluster, vector)"

@@ -11,6 +11,7 @@ from matchgraph.domain.need import Ceiling, Need, Where
 from matchgraph.domain.price import Unit
 from matchgraph.embedding import Embedder, load
 from matchgraph.eventstore.connection import Pool, open_pool
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.queries.need import Contradiction, EmptyNeed, Ready, UnknownExample, field_of
 from matchgraph.queries.searching import Searching
 from matchgraph.queries.snapshot import viewing
@@ -33,6 +34,9 @@ def url(filled: str) -> str:
     return filled
 
 
+SECRET = b"what ids of intents are made with"
+
+
 async def made_ready(
     pool: Pool,
     need: Need,
@@ -41,7 +45,7 @@ async def made_ready(
     embedder: Embedder | None = None,
 ) -> Ready:
     async with viewing(pool) as snapshot:
-        searching = Searching(embedder)
+        searching = Searching(embedder, secret=SECRET)
         found = await searching.search(snapshot, need, today=TODAY, ignored=ignored)
     return found.ready
 
@@ -220,13 +224,14 @@ async def test_an_intent_of_before_that_means_the_same_is_the_same(pool: Pool) -
     searching = Searching(embedder)
     first = await made_ready(pool, Need(text="extract tables from a pdf"), embedder=embedder)
     assert first.news is not None
-    await searching.keep(pool, first.intent.cluster, first.news)
+    key = (await SearcherKeys(pool, ["a master key that tests wrap with"]).of("ann")).id
+    await searching.keep(pool, first.intent.cluster, first.news, key)
     same = await made_ready(pool, Need(text="extract all tables from pdf files"), embedder=embedder)
     assert same.intent.cluster == first.intent.cluster
     other = await made_ready(pool, Need(text="paint an illustration"), embedder=embedder)
     assert other.intent.cluster != first.intent.cluster
     assert same.news is None, "it is known already"
-    await searching.keep(pool, first.intent.cluster, first.news)
+    await searching.keep(pool, first.intent.cluster, first.news, key)
     assert await pool.fetchval("SELECT count(*) FROM intent_vector") == 1
 
 

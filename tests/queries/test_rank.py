@@ -16,7 +16,6 @@ from matchgraph.commands.ranking import adopt_policy, calibrate
 from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.calibration import Scales
 from matchgraph.domain.errors import StaleCalibration
-from matchgraph.domain.need import Need
 from matchgraph.domain.policy import DEFAULTS
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import PARTS
@@ -34,6 +33,7 @@ from tests.eventstore.histories import (
     artifact,
     day,
     provenance,
+    sealed,
     served,
     signal,
     stored_events,
@@ -134,8 +134,8 @@ async def looked_at(
         for number in range(searchers):
             one = Search.answer(
                 uuid5(made.id, str(number)),
-                Need(text="tables"),
-                INTENTS[0],
+                sealed(),
+                INTENTS[0].cluster,
                 f"somebody-{number}",
                 served([made.slug]),
             )

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID, uuid4
 
+import msgspec
+
 from matchgraph.commands.change import change
 from matchgraph.commands.outcome_token import Expired, Forged, Token, digest, read
+from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.need import Need
 from matchgraph.domain.search import (
@@ -20,9 +23,11 @@ from matchgraph.domain.search import (
     DiscardedReport,
     Intent,
     Outcome,
+    Sealed,
     Search,
     Served,
 )
+from matchgraph.eventstore.searcher_keys import SearcherKeys, label_of, need_of
 from matchgraph.eventstore.store import Request, Store
 
 # What one searcher has a say in on one day; a person does not come near.
@@ -104,12 +109,24 @@ class Recent:
         return report.searcher, digest(report.token), report.outcome, reason
 
 
+async def sealed(keys: SearcherKeys, id: UUID, need: Need, intent: Intent, searcher: str) -> Sealed:
+    """What is written in a search, sealed with the searcher's key. Raises: UnknownMaster,
+    Unavailable."""
+    key = await keys.of(searcher)
+    label = text.printable(intent.label)[: text.LONG]
+    return Sealed(
+        key=key.id,
+        need=key.seal(msgspec.json.encode(need), need_of(id)),
+        label=key.seal(label.encode(), label_of(id)),
+    )
+
+
 async def answered(
     store: Store,
     request: Request,
     id: UUID,
-    need: Need,
-    intent: Intent,
+    words: Sealed,
+    cluster: UUID,
     searcher: str,
     served: Sequence[Served],
 ) -> int:
@@ -119,7 +136,7 @@ async def answered(
     outcomes of it are discarded. Raises: Conflict when there is a search by that id, Unavailable,
     OutcomeUnknown.
     """
-    return await store.append([Search.answer(id, need, intent, searcher, served)], request)
+    return await store.append([Search.answer(id, words, cluster, searcher, served)], request)
 
 
 async def continued(store: Store, request: Request, id: UUID, served: Sequence[Served]) -> int:

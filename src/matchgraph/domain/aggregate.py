@@ -43,11 +43,13 @@ class Recurring(AggregateCreated):
         return AggregateEvent.mutate(self, aggregate)
 
     @classmethod
-    def happens(cls, aggregate_class: type[A], known: A | None, **said: Any) -> A:
-        """The aggregate with the event pending."""
+    def happens(
+        cls, aggregate_class: type[A], known: A | None, *, id: UUID | None = None, **said: Any
+    ) -> A:
+        """The aggregate with the event pending; by that id where there are several of its class."""
         pending = cls(
             originator_topic=get_topic(aggregate_class),
-            originator_id=aggregate_class.create_id(),
+            originator_id=id or aggregate_class.create_id(),
             originator_version=1 if known is None else known.version + 1,
             timestamp=cls.create_timestamp(),
             **said,

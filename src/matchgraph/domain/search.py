@@ -4,12 +4,12 @@ DiscardedReport: a report of an outcome that is counted nowhere, and why.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
-from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate, AggregateCreated, AggregateEvent, event
 from matchgraph.domain.need import Need
 
@@ -87,11 +87,35 @@ class Served:
 
 @dataclass(frozen=True, kw_only=True)
 class Intent:
-    """What was meant: needs that mean the same share a cluster. `label` is the need in whose
-    words the cluster began."""
+    """What was meant: needs that mean the same share a cluster. `label` is the need in the words
+    of whoever searches."""
 
     cluster: UUID
     label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """What somebody wrote, sealed with a key of the searcher's own: the need, as JSON, and the
+    label of its intent, in UTF-8. `key` names the key; once it is destroyed, nobody can tell what
+    this was."""
+
+    key: UUID
+    need: bytes
+    label: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlain:
+    """What somebody wrote, as it was recorded before it was sealed."""
+
+    need: Need
+    label: str
+
+
+def _without_label(state: dict[str, Any]) -> None:
+    """v1 held the label of the intent, in plain."""
+    state["cluster"] = state.pop("intent")["cluster"]
 
 
 class Search(Aggregate):
@@ -100,49 +124,73 @@ class Search(Aggregate):
     TOPIC = "search"
 
     class Answered(AggregateCreated):
+        """Either `words` or, of the first version, `in_plain`."""
+
         TOPIC = "search.answered"
-        need: Need
-        intent: Intent
+        class_version = 2
+        words: Sealed | None
+        cluster: UUID
         searcher: str
         served: tuple[Served, ...]
+        in_plain: InPlain | None
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """v1 held what was searched for in plain."""
+            intent = state.pop("intent")
+            state["cluster"] = intent["cluster"]
+            state["in_plain"] = {"need": state.pop("need"), "label": intent["label"]}
 
     class Continued(AggregateEvent):
         TOPIC = "search.continued"
+        class_version = 2
         searcher: str
-        intent: Intent
+        cluster: UUID
         served: tuple[Served, ...]
+
+        upcast_v1_v2 = staticmethod(_without_label)
 
     class OutcomeReported(AggregateEvent):
         """Carries what it is about, so that who counts needs no memory of every search."""
 
         TOPIC = "outcome.reported"
-        intent: Intent
+        class_version = 2
+        cluster: UUID
         searcher: str
         served: Served
         outcome: Outcome
         before: Outcome | None
 
+        upcast_v1_v2 = staticmethod(_without_label)
+
     @classmethod
     def answer(
-        cls, id: UUID, need: Need, intent: Intent, searcher: str, served: Sequence[Served]
+        cls, id: UUID, words: Sealed, cluster: UUID, searcher: str, served: Sequence[Served]
     ) -> "Search":
         """The search by that id, with its first page. What is served twice counts where it stands
         first."""
         return cls._create(
             cls.Answered,
             id=id,
-            need=need,
-            intent=replace(intent, label=text.printable(intent.label)[: text.LONG]),
+            words=words,
+            cluster=cluster,
             searcher=searcher,
             served=_new(served, {}),
+            in_plain=None,
         )
 
     @event(Answered)
     def __init__(
-        self, need: Need, intent: Intent, searcher: str, served: tuple[Served, ...]
+        self,
+        words: Sealed | None,
+        cluster: UUID,
+        searcher: str,
+        served: tuple[Served, ...],
+        in_plain: InPlain | None,
     ) -> None:
-        self.need = need
-        self.intent = intent
+        self.words = words
+        self.in_plain = in_plain
+        self.cluster = cluster
         self.searcher = searcher
         self.served: dict[UUID, Served] = {}
         self.outcomes: dict[UUID, Outcome] = {}
@@ -151,10 +199,10 @@ class Search(Aggregate):
     def continue_(self, served: Sequence[Served]) -> None:
         """Adds what a later page shows; does nothing if all of that was shown before."""
         if new := _new(served, self.served):
-            self._continued(self.searcher, self.intent, new)
+            self._continued(self.searcher, self.cluster, new)
 
     @event(Continued)
-    def _continued(self, searcher: str, intent: Intent, served: tuple[Served, ...]) -> None:
+    def _continued(self, searcher: str, cluster: UUID, served: tuple[Served, ...]) -> None:
         self._show(served)
 
     def _show(self, served: Sequence[Served]) -> None:
@@ -173,12 +221,12 @@ class Search(Aggregate):
             raise Discarded(Discard.DUPLICATE)
         if is_choice(outcome) and not is_choice(before) and self.chosen >= MOST_CHOSEN:
             raise Discarded(Discard.OVER_CAP)
-        self._reported(self.intent, self.searcher, self.served[artifact_id], outcome, before)
+        self._reported(self.cluster, self.searcher, self.served[artifact_id], outcome, before)
 
     @event(OutcomeReported)
     def _reported(
         self,
-        intent: Intent,
+        cluster: UUID,
         searcher: str,
         served: Served,
         outcome: Outcome,

@@ -22,6 +22,7 @@ from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.key import Key
 from matchgraph.domain.policy import Policy
 from matchgraph.domain.search import DiscardedReport, Search
+from matchgraph.domain.searcher import Searcher
 
 AGGREGATES: tuple[type[Aggregate], ...] = (
     Artifact,
@@ -31,6 +32,7 @@ AGGREGATES: tuple[type[Aggregate], ...] = (
     Search,
     DiscardedReport,
     Key,
+    Searcher,
 )
 HEADER = frozenset({"originator_id", "originator_version"})
 # What every state on disk begins with.

@@ -12,6 +12,7 @@ from strawberry.types.info import Info as StrawberryInfo
 from matchgraph.commands.search import Recent
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import Pool
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.loaders import Loaders
 from matchgraph.projections.changes import Mark
@@ -43,14 +44,15 @@ class View:
     """What a field is answered from: the read models of now or as of a position, with one batch per
     relation."""
 
-    def __init__(self, snapshot: Snapshot, boards: Boards) -> None:
+    def __init__(self, snapshot: Snapshot, boards: Boards, keys: SearcherKeys) -> None:
         self.snapshot = snapshot
         self.boards = boards
+        self._keys = keys
 
     @cached_property
     def loaders(self) -> Loaders:
         """One batch per relation."""
-        return Loaders(self.snapshot, self.boards)
+        return Loaders(self.snapshot, self.boards, self._keys)
 
 
 @dataclass
@@ -59,9 +61,9 @@ class Context:
     None where only one answer can be given. `role` is what the one who asks may do, and
     `shows_schema` says whether they may look around in the schema.
 
-    `searcher` is who searches, as a pseudonym; `secrets`, newest first, sign outcome tokens, and
-    `recent` are the reports of outcomes that were discarded lately, and `searching` what searches
-    share, of all operations.
+    `searcher` is who searches, as a pseudonym; `keys` seal what searchers write; `secrets`, newest
+    first, sign outcome tokens, and `recent` are the reports of outcomes that were discarded lately,
+    and `searching` what searches share, of all operations.
     """
 
     store: Store
@@ -69,6 +71,7 @@ class Context:
     past: Pool
     boards: Boards
     feeds: Feeds
+    keys: SearcherKeys
     course: Course | None = None
     request_id: str = field(default_factory=lambda: uuid4().hex)
     actor: str = ANONYMOUS
@@ -97,13 +100,13 @@ class Context:
         await answerable(self.pool, self.store.listener, position)
         view = self._as_of.get(position)
         if view is None:
-            view = self._as_of[position] = View(self._past.at(position), self.boards)
+            view = self._as_of[position] = View(self._past.at(position), self.boards, self.keys)
         self._then[_top(info)] = view
         return view
 
     @cached_property
     def _now(self) -> View:
-        return View(Snapshot(self.pool), self.boards)
+        return View(Snapshot(self.pool), self.boards, self.keys)
 
     @cached_property
     def _past(self) -> Past:

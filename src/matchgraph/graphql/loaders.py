@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 from matchgraph.domain.price import Price
 from matchgraph.domain.ranking import Rank
 from matchgraph.domain.signal import Signal
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.projections.changes import RankChange
 from matchgraph.projections.ranked import Ranked
 from matchgraph.queries import artifact, capability, match_graph, price, rank, signal
@@ -27,7 +28,7 @@ V = TypeVar("V")
 class Loaders:
     """The relations of an artifact, all read from one view."""
 
-    def __init__(self, snapshot: Snapshot, boards: Boards) -> None:
+    def __init__(self, snapshot: Snapshot, boards: Boards, keys: SearcherKeys) -> None:
         def loader(
             load: Callable[[Snapshot, Sequence[K]], Awaitable[Sequence[V]]],
         ) -> DataLoader[K, V]:
@@ -58,5 +59,5 @@ class Loaders:
         )
         self.times_matched: DataLoader[UUID, int] = loader(match_graph.times_matched)
         self.match_edges: DataLoader[tuple[UUID, int, str | None], Page[Match]] = loader(
-            match_graph.edges_of
+            lambda view, asked: match_graph.edges_of(view, keys, asked)
         )

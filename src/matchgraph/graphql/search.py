@@ -22,6 +22,7 @@ from matchgraph.domain.relevance import MILLION, Scored, explored
 from matchgraph.domain.search import Search as SearchAggregate
 from matchgraph.domain.search import Served
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
+from matchgraph.eventstore.searcher_keys import UnknownMaster
 from matchgraph.graphql.artifact import After, Artifact, Capability, Connection, Edge, First
 from matchgraph.graphql.as_of import check_now
 from matchgraph.graphql.comparison import Comparison, side_by_side
@@ -30,7 +31,7 @@ from matchgraph.graphql.enums import DataType, Kind, ReasonKind, Unit
 from matchgraph.graphql.scalars import Amount, BadInput, Count, Position, several, text
 from matchgraph.queries import page as pages
 from matchgraph.queries.explanation import Result, Shortfall, explained, shortfall, written
-from matchgraph.queries.need import Ready, field_of
+from matchgraph.queries.need import Ready, field_of, need_of
 from matchgraph.queries.page import BadCursor
 from matchgraph.queries.searching import Found
 
@@ -426,8 +427,13 @@ class SearchQuery:
         )
         search_id, count = (uuid4(), 0) if before is None else before
         search = None if before is None else await _recorded(info, search_id)
-        if after is not None and search is not None and search.need != value:
-            raise BadCursor(after)
+        if after is not None and search is not None:
+            searched = await need_of(context.keys, search)
+            if searched is None:
+                # Whoever searched is forgotten meanwhile, and nobody knows for what.
+                search = None
+            elif searched != value:
+                raise BadCursor(after)
         results = _left(found, search, search_id, count, first)
         known = await view.loaders.by_id.load_many(
             [one.candidate.artifact_id for one in results[: first + SPARE]]
@@ -540,19 +546,21 @@ async def _record(
     try:
         async with asyncio.timeout(PATIENCE):
             if first_page:
+                intent, searcher = ready.intent, context.searcher
+                words = await commands.sealed(context.keys, search_id, need, intent, searcher)
                 await commands.answered(
                     context.store,
                     context.by(None),
                     search_id,
-                    need,
-                    ready.intent,
-                    context.searcher,
+                    words,
+                    intent.cluster,
+                    searcher,
                     served,
                 )
-                context.searching.remember(context.pool, ready.intent.cluster, ready.news)
+                context.searching.remember(context.pool, intent.cluster, ready.news, words.key)
             else:
                 await commands.continued(context.store, context.by(None), search_id, served)
-    except (Unavailable, OutcomeUnknown, Conflict, TimeoutError) as reason:
+    except (Unavailable, OutcomeUnknown, Conflict, UnknownMaster, TimeoutError) as reason:
         log.warning("a search is answered and not recorded: %r", reason)
         return False
     except Exception:

@@ -26,9 +26,11 @@ from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_
 
 from matchgraph.commands.outcome_token import pseudonym
 from matchgraph.commands.search import Recent
+from matchgraph.commands.searcher import at, intent_secret, named
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
@@ -61,7 +63,6 @@ from matchgraph.queries.snapshot import open_past
 log = logging.getLogger(__name__)
 
 MOST_BODY = 1_000_000
-MOST_SEARCHER = 200
 # A read model that is this far behind is worth waking somebody for.
 LATE = 60.0
 
@@ -115,6 +116,7 @@ class Api(LiveView):
             past=state.past,
             boards=state.boards,
             feeds=state.feeds,
+            keys=state.keys,
             course=Course() if request.scope["type"] == "websocket" else None,
             request_id=request_id,
             actor=caller.actor,
@@ -134,9 +136,7 @@ def _shows_schema(state: Any, role: Role) -> bool:
 def _searcher(request: Any) -> str:
     """Who searches: what the frontend calls them, else the address that asks."""
     said = request.headers.get("x-searcher", "")
-    if said:
-        return f"named:{said[:MOST_SEARCHER]}"
-    return f"at:{request.client.host if request.client else ''}"
+    return named(said) if said else at(request.client.host if request.client else "")
 
 
 def app(
@@ -147,6 +147,7 @@ def app(
     calibrate: bool = False,
     development: bool = True,
     secrets: Sequence[str] = (),
+    search_keys: Sequence[str] = (),
     model: str | None = None,
     signers: Sequence[Signer] = (),
     origins: Sequence[str] = (),
@@ -156,8 +157,9 @@ def app(
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
-    for as long as it runs; without the name of an embedding `model`, search goes by words alone.
-    What keeps the read models also watches the log and signs its heads, if there are `signers`.
+    for as long as it runs; without `search_keys`, likewise, words of searchers can be read for as
+    long as it runs; without the name of an embedding `model`, search goes by words alone. What
+    keeps the read models also watches the log and signs its heads, if there are `signers`.
 
     Pages of these `origins` may ask, and `tokens` says whose are taken beside keys; what is known
     of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
@@ -175,8 +177,11 @@ def app(
             stack.push_async_callback(app.state.redis.aclose)
             app.state.boards = Boards(app.state.redis)
             app.state.secrets = tuple(secrets) or (token_urlsafe(32),)
+            app.state.keys = SearcherKeys(
+                app.state.pool, tuple(search_keys) or (token_urlsafe(32),)
+            )
             app.state.recent = Recent()
-            app.state.searching = Searching()
+            app.state.searching = Searching(secret=intent_secret(app.state.secrets))
             if model is not None:
                 # Takes a moment, in which searches go by words alone.
                 loading = asyncio.create_task(app.state.searching.load(model), name="model")
@@ -238,6 +243,7 @@ def _context(app: Starlette, asked: Asked) -> Context:
         past=state.past,
         boards=state.boards,
         feeds=state.feeds,
+        keys=state.keys,
         searching=state.searching,
         role=asked.role,
         shows_schema=_shows_schema(state, asked.role),

@@ -3,6 +3,7 @@
 from matchgraph.projections.api_key import API_KEY
 from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.capability_listing import CAPABILITY_LISTING
+from matchgraph.projections.forgotten_key import FORGOTTEN_KEY
 from matchgraph.projections.match_graph import MATCH_GRAPH
 from matchgraph.projections.price_history import PRICE_HISTORY
 from matchgraph.projections.projection import Projection
@@ -23,4 +24,5 @@ PROJECTIONS: tuple[Projection, ...] = (
     MATCH_GRAPH,
     API_KEY,
     TRAIL,
+    FORGOTTEN_KEY,
 )

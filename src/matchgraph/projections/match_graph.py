@@ -4,7 +4,7 @@ and before.
 Read by queries/match_graph.py; docs/match-graph.md has the formulas and says what is bounded.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,14 +23,16 @@ from matchgraph.projections.projection import Batch, Heard, Projection, Said, in
 # clocks that differ; what a searcher did, for the day that caps are counted on and a week more.
 KEPT_SEARCH = 40
 KEPT_SEARCHER = 7
+# In the words of so many searchers an intent is kept, in case some of them are forgotten.
+MOST_WORDS = 3
 # Who looks further down compares no more one by one.
 MOST_COMPARED = 20
 LEFT, RIGHT, NEITHER = "left", "right", "neither"
 
 
-class Intent(Said, frozen=True):
-    cluster: str
-    label: str
+class Sealed(Said, frozen=True):
+    key: str
+    label: bytes
 
 
 class Served(Said, frozen=True):
@@ -39,33 +41,39 @@ class Served(Said, frozen=True):
     capability: str = ""
 
 
-class Answered(Heard, tag="search.answered", frozen=True):
+class Answered(Heard, tag="search.answered@2", frozen=True):
     timestamp: datetime
-    intent: Intent
+    cluster: str
+    searcher: str
+    served: tuple[Served, ...]
+    words: Sealed | None = None
+
+
+class Continued(Heard, tag="search.continued@2", frozen=True):
+    timestamp: datetime
+    cluster: str
     searcher: str
     served: tuple[Served, ...]
 
 
-class Continued(Heard, tag="search.continued", frozen=True):
+class Reported(Heard, tag="outcome.reported@2", frozen=True):
     timestamp: datetime
-    intent: Intent
-    searcher: str
-    served: tuple[Served, ...]
-
-
-class Reported(Heard, tag="outcome.reported", frozen=True):
-    timestamp: datetime
-    intent: Intent
+    cluster: str
     searcher: str
     served: Served
     outcome: Outcome
     before: Outcome | None = None
 
 
+class Forgotten(Heard, tag="searcher.forgotten", frozen=True):
+    key: str
+
+
 CellKey = tuple[str, str, str]
 EdgeKey = tuple[str, str, str]
 Pair = tuple[str, str]
 Expiring = tuple[date, Any, Any]
+Words = tuple[str, str, bytes]
 
 
 @dataclass(slots=True)
@@ -183,11 +191,15 @@ class Graph:
         self.expiring_searches: list[Expiring] = []
         self.expiring_searchers: list[Expiring] = []
         # What is only counted needs not be read before.
-        self.clusters: dict[str, tuple[str, int]] = {}
+        self.clusters: dict[str, int] = {}
         self.searched = Moves()
         self.counted = Moves()
         self.compared = Moves()
         self.searchers: dict[tuple[date, str], int] = {}
+        # Of each cluster the keys that its words are sealed with.
+        self.words: dict[str, list[str]] = defaultdict(list)
+        self.new_words: dict[tuple[str, int], Words] = {}
+        self.forgotten: dict[str, int] = {}
         self.gone_searches: set[str] = set()
         self.gone_searchers: set[tuple[date, str]] = set()
 
@@ -195,9 +207,12 @@ class Graph:
         """Moves on by one event."""
         self.position = position
         match event:
-            case Answered(id=id, intent=intent, served=served):
-                self.clusters.setdefault(intent.cluster, (intent.label, position))
-                self.searched.move(position, (intent.cluster,), 1)
+            case Forgotten(key=key):
+                self._forget_words(position, key)
+            case Answered(id=id, cluster=cluster, served=served):
+                self.clusters.setdefault(cluster, position)
+                self.searched.move(position, (cluster,), 1)
+                self._keep_words(position, event)
                 day = event.timestamp.date()
                 self.searches[id] = shown = Shown(day, position)
                 heappush(self.expiring_searches, (day, position, id))
@@ -272,7 +287,7 @@ class Graph:
         acted: bool = False,
     ) -> Edge:
         """Adds to what a searcher says of an artifact, and returns the edge that this is on."""
-        cluster = event.intent.cluster
+        cluster = event.cluster
         key = (cluster, one.artifact_id, event.searcher)
         cell = self.cells.get(key)
         # Also where a clock was put back, nothing gets younger.
@@ -304,6 +319,23 @@ class Graph:
             self.past_edges.setdefault((key, self.position), was)
         edge.age(day)
         return edge
+
+    def _keep_words(self, position: int, event: Answered) -> None:
+        """Keeps the words of another searcher, while there are few."""
+        words, known = event.words, self.words[event.cluster]
+        if words is not None and words.key not in known and len(known) < MOST_WORDS:
+            known.append(words.key)
+            self.new_words[event.cluster, position] = words.key, event.id, words.label
+
+    def _forget_words(self, position: int, key: str) -> None:
+        """Makes place for the words of others: nobody can read these any more."""
+        self.forgotten[key] = position
+        for known in self.words.values():
+            if key in known:
+                known.remove(key)
+        self.new_words = {
+            place: words for place, words in self.new_words.items() if words[0] != key
+        }
 
     # What nobody can report on any more goes, two for each one that comes: so it never piles up,
     # and no event has much to do.
@@ -340,10 +372,10 @@ def _served(event: Any) -> Sequence[Served]:
 
 
 async def _read(db: Connection, graph: Graph, batch: Batch) -> None:
-    events = [event for _, event in batch]
+    events = [event for _, event in batch if not isinstance(event, Forgotten)]
     touched = sorted(
         {
-            (event.intent.cluster, one.artifact_id, event.searcher, one.capability)
+            (event.cluster, one.artifact_id, event.searcher, one.capability)
             for event in events
             for one in _served(event)
         }
@@ -391,6 +423,12 @@ async def _read(db: Connection, graph: Graph, batch: Batch) -> None:
                 )
             },
         )
+    answered = [event for event in events if isinstance(event, Answered)]
+    for row in await db.fetch(
+        "SELECT cluster, key FROM match_words WHERE cluster = ANY ($1) ORDER BY cluster, position",
+        sorted({event.cluster for event in answered}),
+    ):
+        graph.words[str(row["cluster"])].append(str(row["key"]))
     await _read_expiring(db, graph, events)
 
 
@@ -440,12 +478,10 @@ async def _write(db: Connection, graph: Graph) -> None:
     await _put(
         db,
         "match_cluster",
-        [
-            (cluster, label, *searches[cluster,], position)
-            for cluster, (label, position) in graph.clusters.items()
-        ],
+        [(cluster, *searches[cluster,], position) for cluster, position in graph.clusters.items()],
         "(cluster) DO UPDATE SET searches = match_cluster.searches + excluded.searches",
     )
+    await _write_words(db, graph)
     await _put(
         db,
         "match_cell",
@@ -548,6 +584,14 @@ COUNT = Row({"artifact_id": "uuid", "capability": "text"}, ("served", "chosen"))
 PAIR = Row({"left_id": "uuid", "right_id": "uuid"}, ("together", "left_better", "right_better"))
 
 
+async def _write_words(db: Connection, graph: Graph) -> None:
+    for key, position in graph.forgotten.items():
+        await db.execute("DELETE FROM match_words WHERE key = $1 AND position < $2", key, position)
+    await insert(
+        db, "match_words", [(*place, *words) for place, words in sorted(graph.new_words.items())]
+    )
+
+
 def _shown_row(shown: Shown) -> tuple[Any, ...]:
     places = sorted(shown.results)
     results = [shown.results[place] for place in places]
@@ -578,6 +622,7 @@ MATCH_GRAPH = Projection(
     name="match_graph",
     tables=(
         "match_cluster",
+        "match_words",
         "match_cell",
         "match_edge",
         "match_count",
@@ -589,6 +634,6 @@ MATCH_GRAPH = Projection(
         "match_count_history",
         "match_pair_history",
     ),
-    hears=(Answered, Continued, Reported),
+    hears=(Answered, Continued, Reported, Forgotten),
     apply=apply,
 )

@@ -105,19 +105,19 @@ class Shown(Said, frozen=True):
     position: int
 
 
-class Answered(Heard, tag="search.answered", frozen=True):
+class Answered(Heard, tag="search.answered@2", frozen=True):
     timestamp: datetime
     searcher: str
     served: tuple[Shown, ...]
 
 
-class Continued(Heard, tag="search.continued", frozen=True):
+class Continued(Heard, tag="search.continued@2", frozen=True):
     timestamp: datetime
     searcher: str
     served: tuple[Shown, ...]
 
 
-class OutcomeReported(Heard, tag="outcome.reported", frozen=True):
+class OutcomeReported(Heard, tag="outcome.reported@2", frozen=True):
     timestamp: datetime
     searcher: str
     served: Shown

@@ -1,7 +1,7 @@
 """What searchers made of artifacts: counts, head to head, and what a search can learn of it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import combinations
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from matchgraph.domain.calibration import MATCH_MEAN
 from matchgraph.eventstore.connection import Fetches
+from matchgraph.eventstore.searcher_keys import SealedText, SearcherKeys, label_of
 from matchgraph.queries import page as pages
 from matchgraph.queries.page import Page
 
@@ -33,15 +34,6 @@ class HeadToHead:
     left_better: int
     right_better: int
     neither: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Needs that mean the same: in whose words it began, how many searches were of it."""
-
-    id: UUID
-    label: str
-    searches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +169,6 @@ async def _said_by_enough(
     return enough
 
 
-async def clusters_of(snapshot: Fetches, ids: Sequence[UUID]) -> dict[UUID, Cluster]:
-    """The clusters by id, those that there are. Raises: Unavailable."""
-    rows = await snapshot.fetch(
-        "SELECT cluster, label, searches FROM match_cluster WHERE cluster = ANY ($1)", list(ids)
-    )
-    return {row["cluster"]: Cluster(row["cluster"], row["label"], row["searches"]) for row in rows}
-
-
 async def nearest_clusters(
     snapshot: Fetches, model: str, vector: str, *, most: int = 8, least: float = 0.25
 ) -> list[tuple[UUID, float]]:
@@ -203,16 +187,17 @@ async def nearest_clusters(
 
 
 async def edges_of(
-    snapshot: Fetches, asked: Sequence[tuple[UUID, int, str | None]]
+    snapshot: Fetches, keys: SearcherKeys, asked: Sequence[tuple[UUID, int, str | None]]
 ) -> list[Page[Match]]:
     """A page of what each artifact was served for, most often first; what is asked is
-    (artifact id, first, after). Raises: BadPageSize, BadCursor, Unavailable."""
+    (artifact id, first, after). The keys open in whose words that is told. Raises: BadPageSize,
+    BadCursor, Unavailable."""
     beyond = [
         (2**62, UUID(int=0), "") if after is None else pages.decode(ORDER, after, int, UUID, str)
         for _, _, after in asked
     ]
     rows = await snapshot.fetch(
-        "SELECT asked.number, e.*, CASE WHEN c.searches >= $6 THEN c.label END AS label"
+        "SELECT asked.number, e.*, c.searches"
         " FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::uuid[], $5::text[])"
         " WITH ORDINALITY AS asked (id, first, shown, cluster, capability, number)"
         " CROSS JOIN LATERAL ("
@@ -225,7 +210,9 @@ async def edges_of(
         [id for id, _, _ in asked],
         [pages.size(first) for _, first, _ in asked],
         *([key[column] for key in beyond] for column in range(3)),
-        FEWEST_SEARCHES,
+    )
+    labels = await _labels(
+        snapshot, keys, {row["cluster"] for row in rows if row["searches"] >= FEWEST_SEARCHES}
     )
     found: dict[int, list[Match]] = defaultdict(list)
     for row in rows:
@@ -233,7 +220,7 @@ async def edges_of(
             Match(
                 artifact_id=row["artifact_id"],
                 cluster=row["cluster"],
-                intent=row["label"],
+                intent=labels.get(row["cluster"]),
                 capability=row["capability"] or None,
                 **{name: row[name] for name in NUMBERS},
             )
@@ -242,6 +229,26 @@ async def edges_of(
         pages.page(found[number], first, lambda m: pages.encode(ORDER, _key(m)))
         for number, (_, first, _) in enumerate(asked, start=1)
     ]
+
+
+async def _labels(
+    snapshot: Fetches, keys: SearcherKeys, clusters: Collection[UUID]
+) -> dict[UUID, str]:
+    """What the intents are in words: in those of the first searcher of each who is not forgotten;
+    absent where there is none. Raises: Unavailable."""
+    rows = await snapshot.fetch(
+        "SELECT cluster, key, search_id, label FROM match_words WHERE cluster = ANY ($1)"
+        " ORDER BY cluster, position",
+        list(clusters),
+    )
+    opened = await keys.opened(
+        [SealedText(row["key"], row["label"], label_of(row["search_id"])) for row in rows]
+    )
+    found: dict[UUID, str] = {}
+    for row, label in zip(rows, opened, strict=True):
+        if label is not None:
+            found.setdefault(row["cluster"], label.decode())
+    return found
 
 
 NUMBERS = (

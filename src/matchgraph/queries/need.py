@@ -1,18 +1,23 @@
 """A need made ready for the search: spelled right, understood, its names resolved, and embedded."""
 
 import asyncio
+import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
+
+import msgspec
 
 from matchgraph.domain.conditions import contradictions, merge, sentences_of
 from matchgraph.domain.need import Need, Where
 from matchgraph.domain.price import Price
-from matchgraph.domain.search import Intent
+from matchgraph.domain.search import Intent, Search
 from matchgraph.domain.understanding import Reading, understand
 from matchgraph.domain.vocabulary import Vocabulary, squashed
 from matchgraph.embedding import Embedder
+from matchgraph.eventstore.searcher_keys import SealedText, SearcherKeys
+from matchgraph.eventstore.searcher_keys import need_of as bound_to_need
 from matchgraph.projections.words import ASKING, STOP, words
 from matchgraph.queries import artifact, match_graph, price
 from matchgraph.queries.artifact import Listing
@@ -23,7 +28,6 @@ from matchgraph.queries.spelling import Correction, corrected
 
 # Needs this much alike in meaning are one intent.
 SAME_INTENT = 0.85
-INTENTS = uuid5(NAMESPACE_URL, "urn:matchgraph:intent")
 LONGEST_LABEL = 200
 
 
@@ -94,9 +98,11 @@ async def ready(
     embedder: Embedder | None,
     *,
     today: date,
+    secret: bytes,
     ignored: Collection[str] = (),
 ) -> Ready:
-    """The need as it is searched for. `ignored` names readings that are switched off.
+    """The need as it is searched for. `ignored` names readings that are switched off; `secret` is
+    what ids of intents are made with, so that nobody else can tell words by them.
 
     Raises: EmptyNeed, UnknownExample, Contradiction, Unavailable.
     """
@@ -136,7 +142,7 @@ async def ready(
     return Ready(
         asked=replace(asked, learned=await match_graph.learned(snapshot, near, today)),
         understanding=understanding,
-        intent=await _intent(snapshot, understanding, near),
+        intent=_intent(understanding, near, secret),
         news=None if near and near[0][1] >= SAME_INTENT else vector,
     )
 
@@ -220,8 +226,8 @@ async def _intents(
     return await match_graph.nearest_clusters(snapshot, embedder.model, written(vector))
 
 
-async def _intent(
-    snapshot: Snapshot, understanding: Understanding, near: Sequence[tuple[UUID, float]]
+def _intent(
+    understanding: Understanding, near: Sequence[tuple[UUID, float]], secret: bytes
 ) -> Intent:
     """What is meant: the intent of past searches that means the same, or a new one."""
     if understanding.rest:
@@ -232,6 +238,25 @@ async def _intent(
     else:
         said = label = "; ".join(sentences_of(understanding.where).values()) or "anything else"
     alike = [cluster for cluster, cosine in near if cosine >= SAME_INTENT]
-    cluster = alike[0] if alike else uuid5(INTENTS, said)
-    known = (await match_graph.clusters_of(snapshot, [cluster])).get(cluster)
-    return Intent(cluster=cluster, label=known.label if known else label[:LONGEST_LABEL])
+    cluster = alike[0] if alike else _id(said, secret)
+    return Intent(cluster=cluster, label=label[:LONGEST_LABEL])
+
+
+def _id(said: str, secret: bytes) -> UUID:
+    # A plain hash would tell everybody who guesses what was searched for.
+    digest = hmac.digest(secret, said.encode("utf-8", "replace"), "sha256")
+    return UUID(bytes=digest[:16], version=4)
+
+
+async def need_of(keys: SearcherKeys, search: Search) -> Need | None:
+    """What the search was for; None once the searcher is forgotten. Raises: Unavailable."""
+    if search.in_plain is not None:
+        return search.in_plain.need
+    if search.words is None:
+        return None
+    sealed = SealedText(search.words.key, search.words.need, bound_to_need(search.id))
+    (said,) = await keys.opened([sealed])
+    return None if said is None else _need.decode(said)
+
+
+_need = msgspec.json.Decoder(Need)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
+from secrets import token_bytes
 from uuid import UUID
 
 from matchgraph import embedding
@@ -19,6 +20,12 @@ from matchgraph.queries.vocabulary import Vocabularies
 log = logging.getLogger(__name__)
 
 
+# Whoever destroys the key waits for this, or this finds it destroyed.
+KEEP = (
+    "INSERT INTO intent_vector (model, cluster, vector, key)"
+    " SELECT $1, $2, $3::text::halfvec, id FROM searcher_key WHERE id = $4 FOR SHARE"
+    " ON CONFLICT DO NOTHING"
+)
 # More intents than that at once would take connections from those who ask.
 MOST_AT_ONCE = 4
 
@@ -35,8 +42,10 @@ class Searching:
     """Keeps the vocabulary, and the embedding model once it is loaded; until then, and without
     one, searches go by words alone."""
 
-    def __init__(self, embedder: Embedder | None = None) -> None:
+    def __init__(self, embedder: Embedder | None = None, *, secret: bytes | None = None) -> None:
+        """Processes that are given one `secret` know the same words for the same intent."""
         self.embedder = embedder
+        self._secret = secret or token_bytes(32)
         self._vocabularies = Vocabularies()
         self._remembering: set[asyncio.Task[None]] = set()
 
@@ -60,26 +69,35 @@ class Searching:
         Raises: EmptyNeed, UnknownExample, Contradiction, Unavailable.
         """
         vocabulary = await self._vocabularies.of(snapshot)
-        made = await ready(snapshot, need, vocabulary, self.embedder, today=today, ignored=ignored)
+        made = await ready(
+            snapshot,
+            need,
+            vocabulary,
+            self.embedder,
+            today=today,
+            secret=self._secret,
+            ignored=ignored,
+        )
         return Found(made, await find(snapshot, made.asked, self.model))
 
-    def remember(self, pool: Pool, cluster: UUID, vector: Vector | None) -> None:
+    def remember(self, pool: Pool, cluster: UUID, vector: Vector | None, key: UUID) -> None:
         """Keeps what an intent means, so that later needs that mean the same are known for it;
-        nobody waits for that."""
+        nobody waits for that. `key` is that of the searcher in whose words it is."""
         if vector is not None and len(self._remembering) < MOST_AT_ONCE:
-            task = asyncio.create_task(self.keep(pool, cluster, vector), name="intent")
+            task = asyncio.create_task(self.keep(pool, cluster, vector, key), name="intent")
             self._remembering.add(task)
             task.add_done_callback(self._remembering.discard)
 
-    async def keep(self, pool: Pool, cluster: UUID, vector: Vector) -> None:
-        """Writes down what an intent means, if it can."""
+    async def keep(self, pool: Pool, cluster: UUID, vector: Vector, key: UUID) -> None:
+        """Writes down what an intent means, if it can, and unless whose words it is is forgotten:
+        a vector may tell the words that it was made of."""
         try:
             await pool.execute(
-                "INSERT INTO intent_vector VALUES ($1, $2, $3::text::halfvec)"
-                " ON CONFLICT DO NOTHING",
+                KEEP,
                 self.model,
                 cluster,
                 written(vector),
+                key,
             )
         except (*LOST, *FULL) as reason:
             # A later search of the same intent makes up for it.
