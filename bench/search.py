@@ -404,7 +404,13 @@ async def serve(url: str, redis_url: str, how: str) -> None:
             return False
 
         setattr(answering, "_record", nothing)  # noqa: B010
-    made = app(url, redis_url, project=False, model=embedding.DEFAULT)
+    made = app(
+        url,
+        redis_url,
+        project=False,
+        model=embedding.DEFAULT,
+        search_keys=("what the benchmark wraps with",),
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(configured(made, "127.0.0.1", 0), lambda: None)
     serving = asyncio.create_task(server.serve([listening]))

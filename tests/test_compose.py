@@ -35,7 +35,7 @@ def test_every_service_of_ours_waits_for_what_it_needs(name: str) -> None:
     assert {one for one in said if not one.startswith("MATCHGRAPH_")} == {
         *("DATABASE_URL", "REDIS_URL")
     }
-    assert "MATCHGRAPH_SECRET" in said
+    assert {"MATCHGRAPH_SECRET", "MATCHGRAPH_SEARCH_KEYS"} <= said
 
 
 def test_only_what_signs_has_the_key() -> None:
@@ -49,7 +49,7 @@ def test_every_setting_that_is_passed_on_is_one() -> None:
         for name, value in service["environment"].items():
             assert f'"{name}"' in known
             # What is not set is as if it were not passed on.
-            needed = name.endswith(("_URL", "_SECRET", "_LEDGER_KEY"))
+            needed = name.endswith(("_URL", "_SECRET", "_SEARCH_KEYS", "_LEDGER_KEY"))
             assert needed or value == f"${{{name}:-}}"
 
 

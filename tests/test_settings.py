@@ -9,7 +9,7 @@ import pytest
 
 from matchgraph import settings
 from matchgraph.ledger.head import new_key
-from matchgraph.settings import BadSetting, ledger_signing, signing
+from matchgraph.settings import BadSetting, ledger_signing, sealing, signing
 
 LONG, LONGER = "a secret of sixteen", "another secret of more"
 
@@ -24,6 +24,21 @@ def test_a_short_secret_is_none_and_is_not_repeated_in_the_complaint() -> None:
     with pytest.raises(BadSetting, match="16 characters") as refused:
         settings.read({"MATCHGRAPH_SECRET": f"{LONG},hunter2"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_search_keys_are_longer_and_given_and_kept_the_same_way(tmp_path: Path) -> None:
+    keys = (LONG * 2, LONGER * 2)
+    said = {"MATCHGRAPH_SEARCH_KEYS": ",".join(keys)}
+    assert sealing(settings.read(said)) == settings.read(said).search_keys == keys
+    with pytest.raises(BadSetting, match="less than 32 characters") as refused:
+        settings.read({"MATCHGRAPH_SEARCH_KEYS": f"{keys[0]},{LONG}"})
+    assert LONG not in str(refused.value)
+    own = settings.read({"MATCHGRAPH_DATA": str(tmp_path / "data")})
+    assert sealing(own) == sealing(own) != signing(own)
+    assert {one.name for one in (tmp_path / "data").iterdir()} == {"search_key", "secret"}
+    production = {"MATCHGRAPH_MODE": "production", "MATCHGRAPH_DATA": str(tmp_path)}
+    with pytest.raises(BadSetting, match="MATCHGRAPH_SEARCH_KEYS is not set"):
+        sealing(settings.read(production))
 
 
 def test_production_needs_a_secret(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from matchgraph.commands.forgetting import Forgetting, UnknownSearcher
 from matchgraph.commands.searcher import pseudonyms
 from matchgraph.embedding import Embedder
 from matchgraph.eventstore.connection import Connection, connect, open_pool
-from matchgraph.eventstore.searcher_keys import LIFE, Held, SearcherKeys
+from matchgraph.eventstore.searcher_keys import LIFE, DamagedKey, Held, SearcherKeys
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.servers import Servers
 from matchgraph.settings import BadSetting, Settings
@@ -150,7 +150,10 @@ def register(program: Program) -> None:
         except BadSetting as reason:
             program.fail(str(reason), code=WRONG)
         with program.servers(settings) as servers, program.bar("Wrapping keys") as bar:
-            done, lost = program.run(_rotate(servers.database_url, masters, give_up, bar))
+            try:
+                done, lost = program.run(_rotate(servers.database_url, masters, give_up, bar))
+            except DamagedKey as reason:
+                program.fail(str(reason))
         rich.print(f"{done} keys are wrapped anew.")
         if lost and give_up:
             rich.print(f"{lost} searchers whose keys could not be unwrapped are forgotten.")

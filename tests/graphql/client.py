@@ -14,6 +14,7 @@ from matchgraph.http.app import app
 
 JSON = {"content-type": "application/json"}
 SECRETS = ("what the tests sign with",)
+SEARCH_KEYS = ("a master key that tests wrap with",)
 
 
 class Api:
@@ -64,7 +65,9 @@ class Api:
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, **options: Any) -> AsyncIterator[Api]:
     """The application, started and stopped as a server would."""
-    served = app(database_url, redis_url, **{"secrets": SECRETS, **options})
+    served = app(
+        database_url, redis_url, **{"secrets": SECRETS, "search_keys": SEARCH_KEYS, **options}
+    )
     transport = httpx.ASGITransport(served, raise_app_exceptions=False)
     async with (
         served.router.lifespan_context(served),

@@ -19,10 +19,11 @@ from matchgraph.eventstore.connection import Connection, Pool
 from matchgraph.eventstore.searcher_keys import Held, SealedText, SearcherKeys, label_of
 from matchgraph.eventstore.store import Request, Store
 
-# Read up to there only, as later ones are sealed; extracting one field does not unfold the others.
+# Read up to there only, as later ones are sealed. In what somebody wrote, quotes are escaped.
 IN_PLAIN = (
     "SELECT count(*) FROM event WHERE position <= (SELECT max(position) FROM search_in_plain)"
-    " AND topic = 'search.answered' AND convert_from(state, 'UTF8')::json ->> 'searcher' = ANY ($1)"
+    " AND topic = 'search.answered' AND EXISTS (SELECT FROM unnest($1::text[]) AS s (searcher)"
+    """ WHERE position(convert_to('"searcher":"' || searcher || '"', 'UTF8') IN state) > 0)"""
 )
 # What a vector was made of may be read from it, so it goes with the key, in one transaction: who
 # writes one at the same time holds the key.

@@ -110,13 +110,15 @@ class Recent:
 
 
 async def sealed(keys: SearcherKeys, id: UUID, need: Need, intent: Intent, searcher: str) -> Sealed:
-    """What is written in a search, sealed with the searcher's key. Raises: UnknownMaster,
+    """What is written in a search, sealed with the searcher's key. Raises: UnusableKey,
     Unavailable."""
     key = await keys.of(searcher)
     label = text.printable(intent.label)[: text.LONG]
+    # What is not given is left out: most needs have none of two dozen conditions.
+    said = {**vars(need), "where": need.where.said()}
     return Sealed(
         key=key.id,
-        need=key.seal(msgspec.json.encode(need), need_of(id)),
+        need=key.seal(msgspec.json.encode(said), need_of(id)),
         label=key.seal(label.encode(), label_of(id)),
     )
 

@@ -32,7 +32,21 @@ KEY, NONCE = 32, 12
 PORTION = 1_000
 
 
-class UnknownMaster(Exception):
+class UnusableKey(Exception):
+    """A searcher's key that is there cannot be used."""
+
+
+class DamagedKey(UnusableKey):
+    """It is not what was wrapped for that searcher."""
+
+    def __init__(self, searcher: str) -> None:
+        super().__init__(
+            f"The key of {searcher} is damaged: take the row of searcher_key out of a backup, or"
+            f" without one run `matchgraph forget {searcher}`."
+        )
+
+
+class UnknownMaster(UnusableKey):
     """Keys of searchers are wrapped with a master key that is not given."""
 
     def __init__(self, name: str) -> None:
@@ -58,8 +72,11 @@ class Master:
         return nonce + self._cipher.encrypt(nonce, key, searcher.encode())
 
     def unwrap(self, searcher: str, wrapped: bytes) -> bytes:
-        """The key. Raises: InvalidTag."""
-        return self._cipher.decrypt(wrapped[:NONCE], wrapped[NONCE:], searcher.encode())
+        """The key. Raises: DamagedKey."""
+        try:
+            return self._cipher.decrypt(wrapped[:NONCE], wrapped[NONCE:], searcher.encode())
+        except (InvalidTag, ValueError):
+            raise DamagedKey(searcher) from None
 
 
 def _derived(secret: str, purpose: bytes, length: int) -> bytes:
@@ -81,7 +98,7 @@ class Key:
         return nonce + self.cipher.encrypt(nonce, text, bound_to.encode())
 
     def open(self, sealed: bytes, bound_to: str) -> bytes:
-        """The text. Raises: InvalidTag."""
+        """The text. Raises: InvalidTag; ValueError for what is too short."""
         return self.cipher.decrypt(sealed[:NONCE], sealed[NONCE:], bound_to.encode())
 
 
@@ -126,7 +143,7 @@ class SearcherKeys:
     async def of(self, searcher: str) -> Key:
         """The key of the searcher; whoever has none gets one.
 
-        Raises: UnknownMaster, Unavailable.
+        Raises: UnusableKey, Unavailable.
         """
         known = self._recall(searcher)
         if known is not None:
@@ -154,7 +171,7 @@ class SearcherKeys:
             ):
                 try:
                     keys[row["id"]] = self._remember(row["id"], row)
-                except UnknownMaster as reason:
+                except UnusableKey as reason:
                     log.error("words of a searcher cannot be read: %s", reason)
         return [_opened(keys[one.key], one) for one in texts]
 
@@ -194,7 +211,7 @@ class SearcherKeys:
 
         Interrupted, it goes on where it was. Returns how many were wrapped anew; `progress` hears
         how many of how many. Those that no master key given unwraps stay as they are: see `lost`.
-        Raises: Unavailable.
+        Raises: DamagedKey, Unavailable.
         """
         older = [name for name in self._masters if name != self._newest.name]
         (count,) = await self._fetch(
@@ -228,7 +245,7 @@ class SearcherKeys:
         return found[1]
 
     def _remember(self, name: str | UUID, row: asyncpg.Record) -> Key:
-        """Raises: UnknownMaster."""
+        """Raises: UnusableKey."""
         key = Key(row["id"], AESGCM(self._unwrapped(row)))
         self._known[name] = (self._clock(), key)
         self._known.move_to_end(name)
@@ -237,7 +254,7 @@ class SearcherKeys:
         return key
 
     def _unwrapped(self, row: asyncpg.Record) -> bytes:
-        """Raises: UnknownMaster."""
+        """Raises: UnusableKey."""
         master = self._masters.get(row["master"])
         if master is None:
             raise UnknownMaster(row["master"])
@@ -267,7 +284,7 @@ def _opened(key: Key | None, sealed: SealedText) -> bytes | None:
         return None
     try:
         return key.open(sealed.text, sealed.bound_to)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         # Not what that key sealed for that place: verification of the chain says which event it is.
         log.error("words that the key %s sealed for %s are damaged", sealed.key, sealed.bound_to)
         return None

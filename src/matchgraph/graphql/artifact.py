@@ -278,7 +278,10 @@ class Signal:
 )
 class Match:
     intent: str | None = strawberry.field(
-        description="The need in whose words the intent began; null: fewer than 3 searches had it."
+        description=(
+            "The need in the words of one who searched for it; null: fewer than 3 searches had "
+            "it, or those in whose words it was are forgotten."
+        )
     )
     capability_key: str | None = strawberry.field(
         description="The key of the capability that matched; null: the artifact as a whole did."

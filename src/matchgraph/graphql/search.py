@@ -22,7 +22,7 @@ from matchgraph.domain.relevance import MILLION, Scored, explored
 from matchgraph.domain.search import Search as SearchAggregate
 from matchgraph.domain.search import Served
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
-from matchgraph.eventstore.searcher_keys import UnknownMaster
+from matchgraph.eventstore.searcher_keys import UnusableKey
 from matchgraph.graphql.artifact import After, Artifact, Capability, Connection, Edge, First
 from matchgraph.graphql.as_of import check_now
 from matchgraph.graphql.comparison import Comparison, side_by_side
@@ -426,14 +426,7 @@ class SearchQuery:
             view.snapshot, value, today=datetime.now(UTC).date(), ignored=ignored
         )
         search_id, count = (uuid4(), 0) if before is None else before
-        search = None if before is None else await _recorded(info, search_id)
-        if after is not None and search is not None:
-            searched = await need_of(context.keys, search)
-            if searched is None:
-                # Whoever searched is forgotten meanwhile, and nobody knows for what.
-                search = None
-            elif searched != value:
-                raise BadCursor(after)
+        search = None if after is None else await _recorded(info, search_id, value, after)
         results = _left(found, search, search_id, count, first)
         known = await view.loaders.by_id.load_many(
             [one.candidate.artifact_id for one in results[: first + SPARE]]
@@ -506,13 +499,23 @@ def _cursor(order: str, after: str) -> tuple[UUID, int]:
         raise BadCursor(after) from None
 
 
-async def _recorded(info: Info, search_id: UUID) -> SearchAggregate | None:
-    """The search as it was recorded; None where it was not, or where nobody can tell."""
+async def _recorded(
+    info: Info, search_id: UUID, need: NeedValue, after: str
+) -> SearchAggregate | None:
+    """The search as it was recorded; None where it was not, or where nobody can tell, as when
+    whoever searched is forgotten meanwhile. Raises: BadCursor where it was for another need."""
     try:
         search = await info.context.store.load(search_id)
+        if not isinstance(search, SearchAggregate):
+            return None
+        searched = await need_of(info.context.keys, search)
     except Unavailable:
         return None
-    return search if isinstance(search, SearchAggregate) else None
+    if searched is None:
+        return None
+    if searched != need:
+        raise BadCursor(after)
+    return search
 
 
 def _left(
@@ -560,7 +563,7 @@ async def _record(
                 context.searching.remember(context.pool, intent.cluster, ready.news, words.key)
             else:
                 await commands.continued(context.store, context.by(None), search_id, served)
-    except (Unavailable, OutcomeUnknown, Conflict, UnknownMaster, TimeoutError) as reason:
+    except (Unavailable, OutcomeUnknown, Conflict, UnusableKey, TimeoutError) as reason:
         log.warning("a search is answered and not recorded: %r", reason)
         return False
     except Exception:
