@@ -165,7 +165,7 @@ def _types(line: Line, i: int) -> Iterator[Group]:
 # Who wants a model with vision means pictures at its input; so does "multimodal", at the least. A
 # "vision model" may do anything with pictures.
 SEEING = phrase(
-    r"(?:(?:vision[ -]language|multi[ -]?modal)(?:[ -](?:capable|enabled))?"
+    r"(?:(?:vision-language|vision(?= language)|multi[ -]?modal)(?:[ -](?:capable|enabled))?"
     r"(?= (?:(?:chat|language|reasoning|embedding) )?(?:models?|llms?)\b))"
     r"|(?:with|has|have|having|supports?|offers?|and|plus) (?:native |strong |good )?vision"
     r"(?: (?:support|capabilities|understanding))?(?=$| [.,;)])"

@@ -76,6 +76,7 @@ SMALL_MACHINE = (
 AIR_GAP = r"air[ -]?gapped(?: (?:networks?|environments?|systems?|machines?|setups?|deployments?))?"
 RUNS = r"(?:runs?|running|hosted|works?|working|deployed|deploys?|installed|usable|deployable)"
 MYSELF = r"(?:myself|ourselves|yourself|on my own|on our own)"
+MYSELF_ENDS = words_of("myself ourselves yourself own")
 SELF = phrase(
     r"(?:(?:that |which |and |it )?(?:can |could |must |should )?(?:be |is |are )?"
     rf"(?:self[ -]?host(?:ed|able|ing)?(?: on {OWN} {MACHINES})?|hosted (?:by myself|locally)"
@@ -119,7 +120,9 @@ def _self_hosted(line: Line, i: int) -> Iterator[Group]:
         and not negated(line, i)
         and not (line.word(i) == "on" and line.word(i - 1) in WRONG_ON)
     ):
-        yield [Part(i, found[1], "self_hostable", Where(self_hostable=True))]
+        # "I can host it myself" says what is done with it as well.
+        keeps = line.words[found[1] - 1] in MYSELF_ENDS
+        yield [Part(i, found[1], "self_hostable", Where(self_hostable=True), keeps=keeps)]
 
 
 WRONG_ON = words_of(
