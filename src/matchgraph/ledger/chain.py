@@ -57,9 +57,6 @@ class Problem:
     position: int
     what: str
 
-    def __str__(self) -> str:
-        return self.what
-
 
 def said(
     position: int,
@@ -80,6 +77,11 @@ def said(
 def leaf(said: bytes) -> bytes:
     """What one event adds to the chain and to the tree."""
     return sha256(said).digest()
+
+
+def missing(first: int, last: int) -> str:
+    """Says that these events are not there."""
+    return f"event {first} is missing" if first == last else f"events {first} to {last} are missing"
 
 
 def link(before: bytes, leaf: bytes) -> bytes:
@@ -141,7 +143,7 @@ class Check:
         if self.problem is None and self._rest != _CLOSING:
             self._stop(f"event {last + 1} cannot be read: one of its values is gone")
         elif self.problem is None and last < upto:
-            self._missing(upto + 1)
+            self._stop(missing(last + 1, upto))
         self._rest, self._opened = b"", False
 
     def _rows(self, data: bytes, at: int) -> int:
@@ -212,7 +214,7 @@ class Check:
         """Says why a row is not the next one."""
         last = self.place.position
         if position > last + 1:
-            self._missing(position)
+            self._stop(missing(last + 1, position - 1))
         elif position != last + 1:
             self._stop(f"event {position} stands where event {last + 1} belongs")
         elif not follows:
@@ -227,13 +229,6 @@ class Check:
             )
         else:
             self._stop(f"event {position} says another topic or aggregate than its columns do")
-
-    def _missing(self, upto: int) -> None:
-        last = self.place.position
-        those = (
-            f"event {last + 1} is" if upto == last + 2 else f"events {last + 1} to {upto - 1} are"
-        )
-        self._stop(f"{those} missing")
 
     def _stop(self, what: str) -> None:
         self.problem = Problem(self.place.position + 1, what)

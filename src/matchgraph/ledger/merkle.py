@@ -31,6 +31,10 @@ class Frontier:
         self.size = size
         self.peaks = list(peaks)
 
+    def copy(self) -> "Frontier":
+        """The same, to go on by itself."""
+        return Frontier(self.size, self.peaks)
+
     def add(self, hashes: Iterable[bytes], level: int = 0) -> list[tuple[Node, bytes]]:
         """Puts complete subtrees of that level at the end; returns the larger ones they complete.
 

@@ -32,6 +32,19 @@ async def covering(db: Fetches, position: int) -> Head | None:
     )
 
 
+async def among(db: Fetches, first: int, last: int) -> list[tuple[Head, bytes]]:
+    """The signed heads of these positions, in order, each with the digest that the log has
+    there."""
+    rows = await db.fetch(
+        "SELECT h.position, h.digest, root, signed_at, key_id, signature, e.digest AS own"
+        " FROM ledger_head h JOIN event e ON e.position = h.position"
+        " WHERE h.position >= $1 AND h.position <= $2 ORDER BY h.position",
+        first,
+        last,
+    )
+    return [(Head(*columns), own) for *columns, own in rows]
+
+
 def _head(rows: Sequence[asyncpg.Record]) -> Head | None:
     return Head(*rows[0]) if rows else None
 
@@ -70,6 +83,17 @@ async def keep_nodes(db: Connection, completed: Iterable[tuple[merkle.Node, byte
         "INSERT INTO ledger_node (level, index, hash) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         [(level, index, found) for (level, index), found in completed if level % STEP == 0],
     )
+
+
+async def nodes(db: Fetches, wanted: Sequence[merkle.Node]) -> dict[merkle.Node, bytes]:
+    """Those of the nodes that are kept."""
+    rows = await db.fetch(
+        "SELECT level, index, hash FROM ledger_node JOIN unnest($1::int[], $2::bigint[])"
+        " AS w (level, index) USING (level, index)",
+        [level for level, _ in wanted],
+        [index for _, index in wanted],
+    )
+    return {(row["level"], row["index"]): row["hash"] for row in rows}
 
 
 async def roots(db: Fetches, spans: Sequence[merkle.Span]) -> list[bytes]:

@@ -16,7 +16,7 @@ import msgspec
 
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.ledger import store
-from matchgraph.ledger.chain import COLUMNS, START, Check, Place, Problem, microseconds
+from matchgraph.ledger.chain import COLUMNS, START, Check, Place, Problem, microseconds, missing
 from matchgraph.ledger.head import BadHead, Head
 
 # Units: events. Read with one COPY; after each, whoever waits hears how far it has come.
@@ -33,7 +33,7 @@ SELECT originator_id FROM event GROUP BY originator_id
 HAVING count(*) <> max(originator_version) OR min(originator_version) <> 1 LIMIT 1
 """
 _GAP = """
-SELECT position, originator_version, n FROM (
+SELECT position, originator_version FROM (
   SELECT position, originator_version,
     row_number() OVER (PARTITION BY originator_id ORDER BY originator_version) AS n
   FROM event WHERE originator_id IN (
@@ -197,7 +197,7 @@ async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, P
         which = (
             f"event {broken} is"
             if before + 1 == broken
-            else (f"one of the events {before + 1} to {broken} is")
+            else f"one of the events {before + 1} to {broken} is"
         )
         return agree, Problem(
             before + 1,
@@ -205,15 +205,10 @@ async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, P
             " somebody computed the chain anew",
         )
     if furthest > end:
-        gone = (
-            f"event {furthest} is"
-            if furthest == end + 1
-            else (f"events {end + 1} to {furthest} are")
-        )
+        gone = missing(end + 1, furthest)
         return agree, Problem(
             end + 1,
-            f"{gone} missing: the log ends at event {end}, and a head of"
-            f" position {furthest} was signed",
+            f"{gone}: the log ends at event {end}, and a head of position {furthest} was signed",
         )
     return agree, None
 

@@ -18,7 +18,7 @@ from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED
 from matchgraph.ledger import chain, merkle, store
 from matchgraph.ledger.chain import Place, Problem
-from matchgraph.ledger.head import Signer
+from matchgraph.ledger.head import BadHead, Signer
 from matchgraph.ledger.verify import gap_among, verify_range
 
 log = logging.getLogger(__name__)
@@ -186,8 +186,9 @@ class Watch:
             if isinstance(found, Problem):
                 await self._broken(db, new, found)
                 return False
-            place, tree, completed = found
-            await store.keep_nodes(db, completed)
+            place, leaves = found
+            tree = new.tree.copy()
+            await store.keep_nodes(db, tree.add(leaves))
             await _keep(db, new, place, tree)
             return True
 
@@ -223,8 +224,9 @@ class Watch:
             if isinstance(found, Problem):
                 await self._broken(db, again, found)
                 return
-            place, tree, completed = found
-            problem = await _unlike(db, again.place, place, completed, known)
+            place, leaves = found
+            tree = again.tree.copy()
+            problem = await _unlike(db, tree, leaves, known)
             if problem is not None:
                 await self._broken(db, again, problem)
                 return
@@ -299,54 +301,44 @@ async def _keep(db: Connection, course: Course, place: Place, tree: merkle.Front
     course.place, course.tree, course.problem = place, tree, None
 
 
-async def _page(
-    db: Connection, course: Course, upto: int
-) -> Problem | tuple[Place, merkle.Frontier, list[tuple[merkle.Node, bytes]]]:
+async def _page(db: Connection, course: Course, upto: int) -> Problem | tuple[Place, list[bytes]]:
     """Goes over the events up to a position: the first thing that is wrong, or where that leads
-    and the subtrees that it completes."""
+    and the leaves."""
     leaves: list[bytes] = []
     found = await verify_range(db, course.place, upto, leaves=leaves.append)
     problem = found.problem or await gap_among(db, course.place.position, upto)
     if problem is not None:
         return problem
     recorded_at = await db.fetchval("SELECT recorded_at FROM event WHERE position = $1", upto)
-    tree = merkle.Frontier(course.tree.size, course.tree.peaks)
-    completed = tree.add(leaves)
-    return Place(upto, found.digest, chain.microseconds(recorded_at)), tree, completed
+    return Place(upto, found.digest, chain.microseconds(recorded_at)), leaves
 
 
 async def _unlike(
-    db: Connection,
-    before: Place,
-    after: Place,
-    completed: Sequence[tuple[merkle.Node, bytes]],
-    known: Place,
+    db: Connection, tree: merkle.Frontier, leaves: Sequence[bytes], known: Place
 ) -> Problem | None:
-    """What else was kept of these events and says something else: heads, nodes of the tree, and
-    what was verified when they were new."""
-    row = await db.fetchrow(
-        "SELECT h.position FROM ledger_head h JOIN event e USING (position)"
-        " WHERE position > $1 AND position <= $2 AND h.digest <> e.digest"
-        " ORDER BY position LIMIT 1",
-        before.position,
-        after.position,
-    )
-    if row is not None:
-        return Problem(
-            row["position"], f"the signed head of position {row['position']} has another digest"
-        )
-    if after.position == known.position and after.digest != known.digest:
-        return Problem(
-            known.position, f"event {known.position} had another digest when it was verified"
-        )
+    """Puts the leaves of events into the tree; says what else was kept of these events and says
+    something else: signed heads, nodes of the tree, and what was verified when they were new."""
+    keys = await store.keys(db)
+    first, last = tree.size + 1, tree.size + len(leaves)
+    completed: list[tuple[merkle.Node, bytes]] = []
+    for head, digest in await store.among(db, first, last):
+        completed += tree.add(leaves[tree.size + 1 - first : head.position + 1 - first])
+        if (head.digest, head.root) != (digest, tree.root()):
+            return Problem(
+                head.position,
+                f"the signed head of position {head.position} has another digest or root",
+            )
+        try:
+            head.check(keys)
+        except BadHead as reason:
+            return Problem(head.position, str(reason))
+    completed += tree.add(leaves[tree.size + 1 - first :])
+    if last == known.position:
+        digest = await db.fetchval("SELECT digest FROM event WHERE position = $1", last)
+        if digest != known.digest:
+            return Problem(last, f"event {last} had another digest when it was verified")
     expected = {node: found for node, found in completed if node[0] % store.STEP == 0}
-    rows = await db.fetch(
-        "SELECT level, index, hash FROM ledger_node JOIN unnest($1::int[], $2::bigint[])"
-        " AS w (level, index) USING (level, index)",
-        [level for level, _ in expected],
-        [index for _, index in expected],
-    )
-    kept = {(row["level"], row["index"]): row["hash"] for row in rows}
+    kept = await store.nodes(db, list(expected))
     for (level, index), found in expected.items():
         if kept.get((level, index)) != found:
             first = (index << level) + 1
@@ -357,5 +349,5 @@ async def _unlike(
 
 
 def _cut_off(end: int, known: int) -> Problem:
-    gone = f"event {known} is" if known == end + 1 else f"events {end + 1} to {known} are"
-    return Problem(end + 1, f"{gone} missing: they were verified, and the log ends at event {end}")
+    gone = chain.missing(end + 1, known)
+    return Problem(end + 1, f"{gone}: they were verified, and the log ends at event {end}")
