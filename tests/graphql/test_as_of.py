@@ -157,7 +157,7 @@ async def check(api: Api, then: Answers) -> None:
         assert found == was
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(world=worlds(most=60), pages=st.lists(st.integers(1, 7), min_size=1, max_size=4))
 async def test_an_answer_as_of_a_position_is_the_one_given_there(
     clones: Clones, servers: Servers, world: World, pages: list[int]

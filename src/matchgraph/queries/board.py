@@ -339,7 +339,9 @@ def _then(of_group: str, asked: str) -> str:
           row_number() OVER (ORDER BY standing DESC, artifact_id) AS place_over_all
         FROM rank_board WHERE place > 0 AND {of_group}
       ), asked AS MATERIALIZED ({asked}),
-      limits AS (SELECT coalesce(array_agg(DISTINCT high + 1), '{{}}') AS highs FROM asked),
+      limits AS (
+        SELECT coalesce(array_agg(DISTINCT high + 1 ORDER BY high + 1), '{{}}') AS highs FROM asked
+      ),
       better AS MATERIALIZED (
         SELECT kind, width_bucket(low, highs) AS above, count(*) AS artifacts
         FROM board, limits WHERE highs <> '{{}}' GROUP BY kind, above

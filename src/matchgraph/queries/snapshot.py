@@ -152,8 +152,19 @@ class _Then(Snapshot):
 
 async def open_past(url: str, *, size: int) -> Pool:
     """Connections that look for the read models in the schema `as_of` first. They always do: a
-    search path that changes would have every statement planned anew."""
-    return await open_pool(url, "queries as of", size=size, search_path="as_of, public")
+    search path that changes would have every statement planned anew.
+
+    Rows of then are found by key, one after the other. The planner thinks more of them than there
+    are, and might rather read the whole catalog for a few.
+    """
+    return await open_pool(
+        url,
+        "queries as of",
+        size=size,
+        search_path="as_of, public",
+        enable_hashjoin="off",
+        enable_mergejoin="off",
+    )
 
 
 @asynccontextmanager
