@@ -50,12 +50,19 @@ class Follower:
 
 @asynccontextmanager
 async def following(
-    transport: str, port: int, query: str, *, count: int = 1_000_000, **variables: Any
+    transport: str,
+    port: int,
+    query: str,
+    *,
+    count: int = 1_000_000,
+    authorization: str = "",
+    **variables: Any,
 ) -> AsyncIterator[Follower]:
     """A client over `ws` or `sse`, which ends by itself after so many changes."""
     asked = json.dumps({"query": query, "variables": variables})
+    said = (transport, str(port), asked, str(count), *filter(None, [authorization]))
     process = await asyncio.create_subprocess_exec(
-        *(node(), "follow.mjs", transport, str(port), asked, str(count)), cwd=CLIENTS, stdout=PIPE
+        *(node(), "follow.mjs", *said), cwd=CLIENTS, stdout=PIPE
     )
     try:
         yield Follower(process)

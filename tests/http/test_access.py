@@ -25,6 +25,7 @@ from tests.graphql.line import Line
 from tests.graphql.moving import CATALOG
 from tests.graphql.mutations import ARTIFACT, document
 from tests.graphql.subscribers import PROTOCOL, Served, Socket, served, small_buffers
+from tests.http.node import following
 
 BY = Request(actor="tester", request_id="test")
 HEAD = "{ position { head } }"
@@ -349,6 +350,26 @@ async def test_a_key_that_is_revoked_ends_its_event_streams_and_says_why(
         "extensions": {"code": "UNAUTHENTICATED"},
     }
     await connected(live, 0)
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse"])
+async def test_the_clients_that_people_use_give_a_key_and_hear_why_it_ended(
+    live: Served, transport: str
+) -> None:
+    key = await let_in(live)
+    said = f"Bearer {key.key}"
+    async with following(transport, live.port, CATALOG, authorization=said, after="0") as client:
+        await register(live)
+        assert (await client.change())["slug"] == "parser"
+        await revoke(live.store, BY, key.id)
+        line = await client.line()
+        if transport == "ws":
+            assert line == {"error": "4403 The key was revoked."}
+        else:
+            assert line["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+    async with following(transport, live.port, CATALOG, authorization=said) as client:
+        found = (await client.line())["error"]
+        assert found.startswith("4403" if transport == "ws" else "NetworkError")
 
 
 async def test_a_key_that_expires_ends_what_is_open(live: Served) -> None:
