@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -16,6 +16,7 @@ from matchgraph import migrate
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.servers import Servers
 from tests.conftest import url_of
+from tests.projections.tables import contents, rebuilt
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(file.stem for file in migrate.folder().glob("*.sql"))
@@ -135,3 +136,40 @@ async def test_the_past_of_what_was_there_before_it_was_kept_begins_with_the_mig
     assert since.pop("price_history") == 0
     assert set(since.values()) == {9}
     await db.close()
+
+
+# Words that were recorded in plain
+
+IN_PLAIN = b"""{"type":"search.answered","id":"00000000-0000-0000-0000-000000000007",\
+"timestamp":"2026-01-01T00:00:00Z","originator_topic":"search","need":{"text":"tables","like":[],\
+"unlike":[],"where":{}},"intent":{"cluster":"00000000-0000-0000-0000-000000000009","label":"tables"},\
+"searcher":"ann","served":[]}"""
+
+
+async def test_words_in_plain_leave_the_read_models_and_a_rebuild_gives_the_same(
+    empty: str, tmp_path: Path
+) -> None:
+    for file in migrate.folder().glob("*.sql"):
+        if file.stem < "0013":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    admin = await asyncpg.connect(empty)
+    await pogo.apply(admin, tmp_path, schema_name="public", logger=migrate.log)
+    await admin.execute(
+        "SELECT base FROM event_append(ARRAY [$1::uuid], '{1}', '{search.answered}',"
+        " ARRAY [$2::bytea], '{tester}', '{test}', '{}', '{}', '{}', '{}', '{}', '{}')",
+        UUID(int=7),
+        IN_PLAIN,
+    )
+    # As the release of then left it.
+    await admin.execute("INSERT INTO match_cluster VALUES ($1, 'tables', 1, 1)", UUID(int=9))
+    await admin.execute(
+        "INSERT INTO match_search VALUES ($1, '2026-01-01', 1, '{}', '{}', '{}', '{}')", UUID(int=7)
+    )
+    await admin.execute("UPDATE projection_checkpoint SET position = 1")
+    await migrate.apply(empty)
+    assert await admin.fetchval("SELECT position FROM search_in_plain") == 1
+    assert await admin.fetchval("SELECT searches FROM match_cluster") == 1
+    await admin.close()
+    live = await contents(empty)
+    assert "tables" not in str(live.values())
+    assert await rebuilt(empty) == live
