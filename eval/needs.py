@@ -37,7 +37,8 @@ from matchgraph.eventstore.connection import Pool, connect, open_pool
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.http.upkeep import calibrate_if_due
 from matchgraph.projections.catalog import PROJECTIONS
-from matchgraph.projections.runner import Runner, rebuild
+from matchgraph.projections.rebuild import rebuild
+from matchgraph.projections.runner import Runner
 from matchgraph.projections.search_index import SEARCH_INDEX
 from matchgraph.projections.text_vectors import fill
 from matchgraph.queries.artifact import by_ids

@@ -55,9 +55,9 @@ from matchgraph.imports.record import Problem
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.rank_cache import CacheAway, forget
+from matchgraph.projections.rebuild import RebuildRuns
+from matchgraph.projections.rebuild import rebuild as rebuild_projection
 from matchgraph.projections.redis_client import open_client
-from matchgraph.projections.runner import RebuildRuns
-from matchgraph.projections.runner import rebuild as rebuild_projection
 from matchgraph.queries.duplicates import LIKELY, LikelyDuplicate, all_likely
 from matchgraph.queries.key import Listed
 from matchgraph.queries.key import listed as listed_keys

@@ -10,7 +10,7 @@ from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.projection import Projection
-from matchgraph.projections.runner import rebuild
+from matchgraph.projections.rebuild import rebuild
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import World

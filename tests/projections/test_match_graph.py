@@ -22,7 +22,8 @@ from matchgraph.projections.match_graph import (
     KEPT_SEARCHER,
     MATCH_GRAPH,
 )
-from matchgraph.projections.runner import Runner, rebuild
+from matchgraph.projections.rebuild import rebuild
+from matchgraph.projections.runner import Runner
 from tests.conftest import project
 from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import INTENTS, World, key_of, sealed, served, worlds

@@ -32,12 +32,11 @@ from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.price_history import PRICE_HISTORY
 from matchgraph.projections.projection import Batch, Heard, Projection
+from matchgraph.projections.rebuild import RebuildRuns, rebuild
 from matchgraph.projections.runner import (
     LEADER,
-    RebuildRuns,
     Runner,
     progress,
-    rebuild,
 )
 from matchgraph.projections.signal_board import SIGNAL_BOARD
 from tests.conftest import project

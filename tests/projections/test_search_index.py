@@ -10,7 +10,7 @@ from matchgraph.domain.artifact import Artifact, Facts, Kind
 from matchgraph.domain.capability import DataType
 from matchgraph.eventstore.connection import Connection, Pool
 from matchgraph.eventstore.store import Store, open_store
-from matchgraph.projections.runner import rebuild
+from matchgraph.projections.rebuild import rebuild
 from matchgraph.projections.search_index import (
     LONGEST,
     SEARCH_INDEX,

@@ -53,7 +53,8 @@ class Projection:
     within the transaction that moves its checkpoint.
 
     One that keeps a copy of its tables in memory hears of every page, also of one without any
-    event for it, to know how far its copy has come.
+    event for it, to know how far its copy has come; and it can `forget` the copy that belongs to
+    a connection, for when other tables have taken their place.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Projection:
     hears: tuple[type[Heard], ...]
     apply: Callable[[Connection, Batch], Awaitable[None]]
     hears_of_every_page: bool = False
+    forget: Callable[[Connection], None] = lambda _: None
 
     async def take(self, db: Connection, page: Packed) -> None:
         """Takes the page in. Raises: UnknownTopic, Undecodable, and whatever `apply` raises."""
@@ -116,6 +118,11 @@ class Projection:
             union = union | member
         return msgspec.json.Decoder(list[union])
 
+
+# The first statement of a transaction that reads several read models by one snapshot, taken after
+# it. A rebuild then puts no other tables in place until that transaction ends: in those the
+# snapshot might not see every row.
+READING = "LOCK TABLE reading IN ACCESS SHARE MODE"
 
 # A COPY takes a round trip more than an INSERT, and far less for each row.
 WORTH_A_COPY = 100

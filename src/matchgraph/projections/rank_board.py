@@ -441,6 +441,11 @@ class _Board:
 _boards: "WeakKeyDictionary[Connection, _Board]" = WeakKeyDictionary()
 
 
+def forget(db: Connection) -> None:
+    """Has everything read from the tables again that this connection has in memory."""
+    _boards.pop(db, None)
+
+
 async def apply(db: Connection, batch: Batch) -> None:
     """Moves the artifacts that the events are about, and all of them where an event says so."""
     board = _boards.setdefault(db, _Board())
@@ -656,4 +661,5 @@ RANK_BOARD = Projection(
     ),
     apply=apply,
     hears_of_every_page=True,
+    forget=forget,
 )

@@ -23,6 +23,7 @@ from matchgraph.domain.artifact import Kind
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
+from matchgraph.projections.projection import READING
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked
 from matchgraph.projections.redis_client import HISTORY
 from matchgraph.projections.runner import AWAY
@@ -457,6 +458,7 @@ class RankCache:
         Raises: CacheAway, one of AWAY.
         """
         async with db.transaction(isolation="repeatable_read", readonly=True):
+            await db.execute(READING)
             row = await db.fetchrow(_REACHED)
             if row is None:  # no event, no board
                 return True

@@ -1,16 +1,16 @@
 """Follows the log and keeps every read model and its checkpoint, for one leader at a time.
 
 Projections that have come equally far advance together, in one transaction a page, so a reader's
-snapshot sees all of them at one position. One that fails is left behind alone, loudly; one that is
-being rebuilt is left alone until it is done.
+snapshot sees all of them at one position. One that fails is left behind alone, loudly. One that is
+far behind, such as one that a new release brings, catches up beside the others: each takes turns of
+a page. One whose tables are about to be replaced is left alone until that is done.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -27,6 +27,8 @@ LEADER = 7233147820518
 AWAY = (*LOST, *FULL)
 # The first half of the two-part advisory locks, one for each projection's name.
 REBUILDING = 723314782
+# Units: pages. Who is further behind than that does not keep the others waiting.
+FAR = 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Runner:
         self._listener = listener
         self._projections = {projection.name: projection for projection in projections}
         self._page = page
+        # Those far behind take turns with the others.
+        self._far_next = False
+        # How often the tables of each had been replaced when this connection last worked on them.
+        self._known: WeakKeyDictionary[Connection, dict[str, int]] = WeakKeyDictionary()
         self.leads = False
 
     async def run(self) -> None:
@@ -99,7 +105,8 @@ class Runner:
         )
 
     async def advance(self, connection: Connection) -> bool:
-        """Takes the projections that are furthest behind one page on; says whether there was one.
+        """Takes the projections that are furthest behind one page on, or in turn those that are far
+        ahead of them; says whether there was one.
 
         Raises: one of AWAY.
         """
@@ -162,7 +169,7 @@ class Runner:
         self, db: Connection, limit: int, names: list[str], tried: list[Projection]
     ) -> bool:
         checkpoints = await db.fetch(
-            "SELECT name, position FROM projection_checkpoint"
+            "SELECT name, position, rebuilds FROM projection_checkpoint"
             " WHERE name = ANY ($1) AND stuck_at IS NULL"
             " AND pg_try_advisory_xact_lock($2, hashtext(name))"
             " ORDER BY position, name FOR UPDATE",
@@ -171,6 +178,25 @@ class Runner:
         )
         if not checkpoints:
             return False
+        await self._forget_replaced(db, checkpoints)
+        near = checkpoints[-1]["position"] - FAR * self._page
+        far, close = (
+            [c for c in checkpoints if (c["position"] < near) is is_far] for is_far in (True, False)
+        )
+        self._far_next = bool(far) and not self._far_next
+        for turn in (far, close) if self._far_next else (close, far):
+            if turn and await self._take(db, limit, turn, tried):
+                return True
+        return False
+
+    async def _take(
+        self,
+        db: Connection,
+        limit: int,
+        checkpoints: Sequence[asyncpg.Record],
+        tried: list[Projection],
+    ) -> bool:
+        """Takes those of them that are furthest behind one page on; says whether there was one."""
         after = checkpoints[0]["position"]
         together = [c["name"] for c in checkpoints if c["position"] == after]
         if ahead := [c["position"] for c in checkpoints if c["position"] > after]:
@@ -191,6 +217,18 @@ class Runner:
         await db.execute(f"NOTIFY {PROJECTED}")
         return True
 
+    async def _forget_replaced(self, db: Connection, checkpoints: Sequence[asyncpg.Record]) -> None:
+        """Forgets what belongs to tables that others have taken the place of since."""
+        found = {c["name"]: c["rebuilds"] for c in checkpoints}
+        known = self._known.setdefault(db, {})
+        replaced = [name for name, times in found.items() if known.get(name, times) != times]
+        if replaced:
+            # Statements that insert rows name the types of the tables that they were prepared for.
+            await db.reload_schema_state()
+            for name in replaced:
+                self._projections[name].forget(db)
+        known.update(found)
+
 
 async def read_page(db: Connection, after: int, limit: int) -> Packed | None:
     """The next events as one JSON array, or None at the end of the log."""
@@ -206,76 +244,25 @@ async def read_page(db: Connection, after: int, limit: int) -> Packed | None:
     return Packed(after + 1, row["last"], row["recorded_at"], b"[" + row["states"] + b"]")
 
 
-async def pages(db: Connection, after: int = 0) -> AsyncGenerator[Packed, None]:
-    """The whole history after a position, page by page: each is read while the one before is
-    worked on. The connection belongs to it until it is closed. Raises: one of LOST."""
-    coming = asyncio.ensure_future(read_page(db, after, MOST_IN_PAGE))
+async def pages(
+    db: Connection, after: int = 0, limit: int = MOST_IN_PAGE, until: int = 2**63 - 1
+) -> AsyncGenerator[Packed, None]:
+    """History after a position, up to another one, page by page: each is read while the one before
+    is worked on. The connection belongs to it until it is closed. Raises: one of LOST."""
+
+    def ask(after: int) -> "asyncio.Future[Packed | None]":
+        return asyncio.ensure_future(read_page(db, after, max(0, min(limit, until - after))))
+
+    coming = ask(after)
     try:
         while page := await coming:
-            coming = asyncio.ensure_future(read_page(db, page.last, MOST_IN_PAGE))
+            coming = ask(page.last)
             # Lets the request go out before the caller keeps this thread busy.
             await asyncio.sleep(0)
             yield page
     finally:
         coming.cancel()
         await asyncio.gather(coming, return_exceptions=True)
-
-
-async def rebuild(
-    url: str, projection: Projection, on_progress: Callable[[int, int], None] = lambda *_: None
-) -> int:
-    """Computes one read model anew from position 1 while the others go on.
-
-    Readers see the old rows until the new ones are complete; interrupted, the old ones stay.
-    `on_progress` hears how many events of how many are done. Returns the position reached.
-    Raises: one of LOST, RebuildRuns, and whatever the projection raises.
-    """
-    connection = await connect(url, "rebuild", synchronous_commit="off")
-    reader = await connect(url, "rebuild reader")
-    try:
-        if not await connection.fetchval(
-            "SELECT pg_try_advisory_lock($1, hashtext($2))", REBUILDING, projection.name
-        ) and not await _wait_for_lock(connection, projection.name):
-            raise RebuildRuns(projection.name)
-        async with connection.transaction():
-            for table in projection.tables:
-                await connection.execute(f"DELETE FROM {table}")
-            position = 0
-            recorded_at: datetime | None = None
-            total = await connection.fetchval("SELECT coalesce(max(position), 0) FROM event")
-            async with aclosing(pages(reader)) as history:
-                async for page in history:
-                    await projection.take(connection, page)
-                    position, recorded_at = page.last, page.recorded_at
-                    on_progress(position, total)
-            await connection.execute(
-                "UPDATE projection_checkpoint SET position = $2, recorded_at = $3,"
-                " kept_since = 0, stuck_at = NULL, stuck_because = NULL WHERE name = $1",
-                projection.name,
-                position,
-                recorded_at,
-            )
-        return position
-    finally:
-        connection.terminate()
-        reader.terminate()
-
-
-class RebuildRuns(Exception):
-    """Somebody is rebuilding that read model already."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is being rebuilt already; wait for that to end.")
-
-
-async def _wait_for_lock(connection: Connection, name: str) -> bool:
-    """The runner holds the lock for a page at a time; another rebuild holds it for long."""
-    try:
-        await connection.execute("SET lock_timeout = '5s'")
-        await connection.execute("SELECT pg_advisory_lock($1, hashtext($2))", REBUILDING, name)
-    except asyncpg.LockNotAvailableError:
-        return False
-    return True
 
 
 async def progress(pool: Pool) -> list[Progress]:

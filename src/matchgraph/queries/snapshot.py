@@ -9,6 +9,7 @@ import asyncpg
 
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, open_pool
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.projections.projection import READING
 from matchgraph.queries.position import Behind
 
 # Units: seconds that a request waits for a connection.
@@ -78,7 +79,9 @@ class Snapshot:
 
     async def _begin(self) -> None:
         assert self._connection is not None, "acquired before"
-        await self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await self._connection.execute(
+            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {READING}"
+        )
 
     async def _go_to(self, position: int) -> None:
         """Makes the views of the schema `as_of` say what was there then."""
