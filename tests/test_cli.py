@@ -1,5 +1,7 @@
 """The program as people start it: what it prints, how it ends, and what it leaves behind."""
 
+import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import psutil
 import pytest
 
@@ -97,6 +100,9 @@ def test_without_a_command_it_says_which_there_are(tmp_path: Path) -> None:
     ("arguments", "said", "words"),
     [
         (["rebuild", "nothing"], {}, ["'nothing'", "artifact_listing", "price_history"]),
+        (["rebuild"], {}, ["--all"]),
+        (["rebuild", "rank_board", "--all"], {}, ["--all"]),
+        (["verify", "--differences", "0"], {}, ["--differences"]),
         (["import", "manifest", "missing.yaml"], {}, ["missing.yaml"]),
         (["import", "manifest", "."], {}, ["directory"]),
         (["import", "signals", "missing.csv"], {}, ["missing.csv"]),
@@ -549,3 +555,86 @@ def test_production_lets_nobody_change_anything_until_the_first_key_is_issued(
     assert served.end() == 0
     assert issued.stdout.strip().rpartition("_")[2] not in "".join(served.said)
     assert served.left() == []
+
+
+# The log against what is computed from it
+
+
+def test_a_replay_writes_rows_whose_digests_anybody_can_check(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    run(tmp_path, "rebuild", "--all", **ours)
+    found = run(tmp_path, "replay", "--until", "1", "--out", "then", **ours)
+    assert found.returncode == 0, found
+    told = json.loads((tmp_path / "then" / "digests.json").read_text())
+    for name, model in told.items():
+        assert f"{model['digest']}  {name} at position 1\n" in found.stdout
+        for table, one in model["tables"].items():
+            rows = (tmp_path / "then" / f"{table}.tsv").read_bytes()
+            assert hashlib.sha256(rows).hexdigest() == one["digest"]
+            assert rows.count(b"\n") == one["rows"]
+    assert told["artifact_listing"]["tables"]["artifact_listing"]["rows"] == 1
+    # Nobody's folder is written over.
+    again = run(tmp_path, "replay", "--out", "then", **ours)
+    assert (again.returncode, "is not empty" in again.stderr) == (1, True)
+    file = run(tmp_path, "replay", "--out", "good.yaml", **ours)
+    assert (file.returncode, "is a file" in file.stderr) == (1, True)
+    for until, words, code in [
+        ("2", "Position 2 is in the future", 1),
+        ("2999-01-01", "in the future", 1),
+        ("2000-01-01T00:00Z", "before the first event", 1),
+        ("yesterday", "neither a position", 2),
+        ("-1", "neither a position", 2),
+    ]:
+        refused = run(tmp_path, "replay", f"--until={until}", "--out", "new", **ours)
+        assert (refused.returncode, words in refused.stderr) == (code, True), refused
+        assert not (tmp_path / "new").exists()
+
+
+def test_a_replay_without_space_for_its_rows_says_so_and_leaves_nothing(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    found = subprocess.run(
+        # What a full disk says, said by a limit on the size of files: 0 bytes.
+        [
+            "/bin/sh",
+            "-c",
+            f"trap '' XFSZ; ulimit -f 0; exec {sys.executable} -m matchgraph replay --out then",
+        ],
+        env=environment(tmp_path, PYTHONDONTWRITEBYTECODE="1", **ours),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert found.returncode == 1, found
+    assert "no space left" in found.stderr
+    assert not (tmp_path / "then").exists()
+
+
+def test_verification_says_what_differs_and_where(tmp_path: Path, ours: dict[str, str]) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    run(tmp_path, "import", "manifest", "good.yaml", **ours)
+    run(tmp_path, "rebuild", "all", **ours)
+    good = run(tmp_path, "verify", **ours)
+    assert good.returncode == 0, good
+    assert "rank_board agrees with the log up to position 1.\n" in good.stdout
+    asyncio.run(_tamper(ours["DATABASE_URL"]))
+    bad = run(tmp_path, "verify", **ours)
+    assert bad.returncode == 1, bad
+    assert "artifact_listing differs from the log at position 1:\n" in bad.stdout
+    assert ": name is 'Wrong', should be 'Parser'\n" in bad.stdout
+    assert "rank_board agrees" in bad.stdout
+    assert "matchgraph rebuild" in bad.stderr
+    run(tmp_path, "rebuild", "artifact_listing", **ours)
+    assert run(tmp_path, "verify", **ours).returncode == 0
+
+
+async def _tamper(url: str) -> None:
+    admin = await asyncpg.connect(url)
+    await admin.execute("UPDATE artifact_listing SET name = 'Wrong'")
+    await admin.close()

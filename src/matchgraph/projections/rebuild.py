@@ -220,6 +220,8 @@ class _Rebuild:
             # In transactions before the one that switches: a statement that finds the new tables
             # by a snapshot from before the switch finds them complete.
             await self._take(await self._goal(still=True))
+            if self._tidied == 0:
+                await self._tidy()
             if await tables.definitions(self._db, self._tables) != self._found:
                 raise TablesChanged(self._name)
             for stall in STALLS:
