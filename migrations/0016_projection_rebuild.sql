@@ -57,6 +57,9 @@ $body$;
 REVOKE ALL ON FUNCTION projection_switch FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION projection_switch TO matchgraph_app;
 
+-- By which version of the formula that policy ranks.
+ALTER TABLE rank_policy ADD COLUMN formula integer NOT NULL DEFAULT 1;
+
 -- Which release was the first here to know which event, by the tag that it carries: an older one
 -- that meets such an event can say which release to upgrade to.
 CREATE TABLE event_release (

@@ -7,6 +7,8 @@ from pathlib import Path
 import asyncpg
 from pogo_core.util import migrate
 
+from matchgraph.eventstore import releases
+
 log = logging.getLogger("matchgraph.migrate")
 
 LOCK = 7233147820516
@@ -30,5 +32,6 @@ async def apply(url: str) -> None:
         # be left behind by one that is killed.
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         await migrate.apply(connection, folder(), schema_name="public", logger=log)
+        await releases.say(connection)
     finally:
         await connection.close(timeout=5)

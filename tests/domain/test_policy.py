@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from matchgraph.domain import policy
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.errors import BadNumber, KindTwice, Refusal, WeightsDoNotAddUp
+from matchgraph.domain.errors import (
+    BadNumber,
+    KindTwice,
+    Refusal,
+    UnknownFormula,
+    WeightsDoNotAddUp,
+)
 from matchgraph.domain.policy import DEFAULTS, LONGEST_HALF_LIFE, KindPolicy, Policy
 from matchgraph.eventstore import codec
 from tests.domain.given import fact, given, happened
@@ -125,6 +131,8 @@ UNSOUND = [
     (replace(MODEL, half_life=-270), BadNumber),
     (replace(MODEL, half_life=LONGEST_HALF_LIFE + 1), BadNumber),
     (replace(MODEL, half_life=10**4000), BadNumber),
+    (replace(MODEL, formula=0), UnknownFormula),
+    (replace(MODEL, formula=2), UnknownFormula),
 ]
 
 

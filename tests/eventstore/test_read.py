@@ -47,6 +47,7 @@ from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED, PROJECTED, Recorded, Request, Store, stored
 from matchgraph.servers import Servers
+from tests.conftest import project
 from tests.eventstore.histories import (
     World,
     artifact,
@@ -488,6 +489,25 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
             ),
         },
     ),
+    "policy.adopted.v2": (
+        policy.ID,
+        Policy.Adopted,
+        {
+            "timestamp": at(557650),
+            "originator_topic": "policy",
+            "kinds": (
+                KindPolicy(
+                    kind=Kind.MCP,
+                    adoption=Decimal("0.20"),
+                    quality=Decimal("0.25"),
+                    ecosystem=Decimal("0.10"),
+                    match_graph=Decimal("0.30"),
+                    freshness=Decimal("0.15"),
+                    half_life=180,
+                ),
+            ),
+        },
+    ),
     "ranks.calibrated.v1": (
         calibration.ID,
         Calibration.Calibrated,
@@ -757,6 +777,23 @@ def test_a_shape_newer_than_this_release_is_refused_by_name(version: str) -> Non
 def test_an_older_shape_that_is_broken_is_undecodable(state: bytes) -> None:
     with pytest.raises(Undecodable):
         codec.decode("parcel.weighed", ID, 2, state, PARCELS)
+
+
+async def test_a_policy_from_before_there_were_versions_of_the_formula_ranks_by_the_first(
+    url: str, store: Store, pool: Pool, request_by: Request
+) -> None:
+    """In a page of history as it was recorded, read by projections and by commands."""
+    events = [
+        StoredEvent(policy.ID, version, "policy.adopted", (RECORDED / f"{name}.json").read_bytes())
+        for version, name in enumerate(("policy.adopted.v1", "policy.adopted.v2"), start=1)
+    ]
+    await store.append_stored(events, request_by)
+    await project(url, store)
+    rows = await pool.fetch("SELECT position, kind, half_life, formula FROM rank_policy ORDER BY 1")
+    assert [tuple(row) for row in rows] == [(1, "mcp", 180, 1), (2, "mcp", 180, 1)]
+    known = await store.load(policy.ID)
+    assert isinstance(known, Policy)
+    assert known.kinds[Kind.MCP].formula == 1
 
 
 # What cannot be read

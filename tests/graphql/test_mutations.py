@@ -144,6 +144,7 @@ REFUSED: list[tuple[str, str, Said]] = [
     ("observeSignal", "FutureObservation", inside("observeSignal", "signal", observedAt=FUTURE)),
     ("adoptPolicy", "WeightsDoNotAddUp", {"kinds": [{**POLICY, "quality": "0.26"}]}),
     ("adoptPolicy", "BadNumber", {"kinds": [{**POLICY, "halfLife": 0}]}),
+    ("adoptPolicy", "UnknownFormula", {"kinds": [{**POLICY, "formula": 2}]}),
     ("adoptPolicy", "KindTwice", {"kinds": [POLICY, POLICY]}),
     ("issueKey", "BadText", but("issueKey", name=" ")),
     ("issueKey", "BadExpiry", but("issueKey", expires="2000-01-01T00:00:00Z")),

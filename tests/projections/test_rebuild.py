@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 import sys
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import asyncpg
@@ -11,9 +13,13 @@ import pytest
 
 import matchgraph
 from matchgraph import migrate
+from matchgraph.domain import calibration, policy, ranking
+from matchgraph.domain.artifact import Kind
+from matchgraph.domain.calibration import Calibration
+from matchgraph.domain.policy import Policy
 from matchgraph.eventstore.connection import Pool, connect
 from matchgraph.eventstore.store import Store
-from matchgraph.projections import tables
+from matchgraph.projections import rank_recompute, tables
 from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.price_history import PRICE_HISTORY
@@ -24,7 +30,7 @@ from matchgraph.projections.signal_board import SIGNAL_BOARD
 from matchgraph.queries.snapshot import Snapshot
 from matchgraph.servers import Servers
 from tests.conftest import project
-from tests.eventstore.histories import artifact, rich, signal, until
+from tests.eventstore.histories import artifact, rich, signal, stored_events, until
 from tests.graphql.client import serving
 from tests.graphql.moving import Movers
 from tests.projections.tables import BY, append, checkpoints, contents
@@ -407,3 +413,53 @@ async def test_a_new_read_model_catches_up_beside_the_others(url: str, store: St
     for projection in PROJECTIONS:
         await rebuild(url, projection)
     assert await contents(url) == held
+
+
+# Past ranks
+
+
+async def test_neither_a_policy_nor_a_calibration_nor_a_formula_rewrites_a_past_rank(
+    url: str, store: Store, pool: Pool
+) -> None:
+    await append(store, rich(4))
+    await project(url, store)
+    end = await store.head()
+    then = "SELECT t::text FROM rank_history t WHERE position <= $1 ORDER BY position, artifact_id"
+    before = [row[0] for row in await pool.fetch(then, end)]
+    assert len(before) > 10
+    known = await store.load(policy.ID)
+    assert isinstance(known, Policy)
+    moved = replace(known.kinds[Kind.MODEL], half_life=7)
+    adopted = Policy.adopt(known, [moved])
+    measured = await store.load(calibration.ID)
+    assert isinstance(measured, Calibration)
+    scales = replace(measured.scales, day=date(2026, 9, 1), scales=())
+    assert adopted is not None
+    await store.append([adopted, Calibration.calibrate(measured, scales)], BY)
+    await project(url, store)
+    assert await pool.fetchval("SELECT count(*) FROM rank_history WHERE position > $1", end) > 0
+    for page in (3, 2_000):
+        await rebuild(url, RANK_BOARD, page=page)
+        assert [row[0] for row in await pool.fetch(then, end)] == before
+
+
+async def test_a_formula_that_this_release_does_not_have_stops_ranks_alone_and_names_itself(
+    url: str, store: Store, pool: Pool
+) -> None:
+    await append(store, rich(1))
+    await project(url, store)
+    known = await store.load(policy.ID)
+    assert isinstance(known, Policy)
+    (event,) = stored_events(
+        Policy.adopt(known, [replace(known.kinds[Kind.MODEL], half_life=9)])  # type: ignore[arg-type]
+    )
+    newer = replace(event, state=event.state.replace(b'"formula":1', b'"formula":2'))
+    end = await store.append_stored([newer], BY)
+    await project(url, store)
+    rows = await pool.fetch("SELECT * FROM projection_checkpoint WHERE stuck_at IS NOT NULL")
+    assert [(row["name"], row["stuck_at"]) for row in rows] == [("rank_board", end)]
+    assert "no version 2 of the formula" in rows[0]["stuck_because"]
+
+
+def test_every_version_of_the_formula_is_there_for_one_artifact_and_for_all() -> None:
+    assert tuple(ranking.FORMULAS) == tuple(rank_recompute.FORMULAS) == policy.FORMULAS

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import matchgraph
+from matchgraph import __version__
 from matchgraph.domain import calibration
 from matchgraph.domain.artifact import Artifact, id_of
 from matchgraph.domain.calibration import Calibration
@@ -272,6 +274,26 @@ async def test_a_restart_tries_a_stuck_projection_again_and_goes_on_when_it_can(
     assert await stuck(pool) == {}
     held = await contents(url)
     assert await rebuilt(url) == held
+
+
+async def test_a_topic_of_a_newer_release_is_named_with_the_release_that_knows_it(
+    url: str, store: Store, pool: Pool
+) -> None:
+    own = await pool.fetch("SELECT tag FROM event_release WHERE release = $1", __version__)
+    assert {row["tag"] for row in own} == codec.CURRENT_TAGS
+    # As the newer release did before it wrote the event.
+    await pool.execute("INSERT INTO event_release VALUES ('artifact.levitated', '9.1.0')")
+    await store.append_stored([poison("artifact.levitated")], BY)
+    await project(url, store)
+    wanted = f"{__version__}, does not know the event 'artifact.levitated'.*upgrade to 9.1.0"
+    assert all(re.search(wanted, why) for _, why in (await stuck(pool)).values())
+    assert len(await stuck(pool)) == len(NAMES)
+    with pytest.raises(UnknownTopic, match="upgrade to 9"):
+        await rebuild(url, SIGNAL_BOARD)
+
+
+def test_the_release_is_the_one_that_is_published() -> None:
+    assert f'\nversion = "{__version__}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
 @pytest.mark.parametrize("topic", ["artifact.levitated", "price.observed@2"])

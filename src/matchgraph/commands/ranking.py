@@ -19,7 +19,7 @@ from matchgraph.eventstore.store import Request, Store
 async def adopt_policy(store: Store, request: Request, kinds: Sequence[KindPolicy]) -> int:
     """Ranks artifacts of these kinds by other weights from now on.
 
-    Raises: BadNumber, WeightsDoNotAddUp, KindTwice.
+    Raises: BadNumber, WeightsDoNotAddUp, KindTwice, UnknownFormula.
     """
 
     async def decide() -> Sequence[Aggregate]:

@@ -287,6 +287,22 @@ class KindTwice(Refusal):
 
 
 @dataclass(eq=False)
+class UnknownFormula(Refusal):
+    """This release has no such version of the formula that ranks are computed by."""
+
+    version: int
+    known: tuple[int, ...]
+
+    @property
+    def message(self) -> str:
+        known = ", ".join(map(str, self.known))
+        return (
+            f"There is no version {self.version} of the formula in this release, which knows "
+            f"{known}; a newer release may."
+        )
+
+
+@dataclass(eq=False)
 class StaleCalibration(Refusal):
     """A newer calibration is in force."""
 

@@ -4,20 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from matchgraph.domain.aggregate import Aggregate, Recurring
 from matchgraph.domain.artifact import Kind
-from matchgraph.domain.errors import BadNumber, KindTwice, WeightsDoNotAddUp
+from matchgraph.domain.errors import BadNumber, KindTwice, UnknownFormula, WeightsDoNotAddUp
 
 ID = uuid5(NAMESPACE_URL, "urn:matchgraph:policy")
 LONGEST_HALF_LIFE = 36_500
 MOST_PLACES = 6
+# The versions of the formula in domain/ranking.py; one that was ever released stays. A policy says
+# which is in force, so that another release gives old ranks as they were.
+FORMULAS = (1,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KindPolicy:
-    """How artifacts of one kind are ranked. Units: weights sum to 1; `half_life` in days."""
+    """How artifacts of one kind are ranked, by which version of the formula. Units: weights sum
+    to 1; `half_life` in days."""
 
     kind: Kind
     adoption: Decimal
@@ -26,6 +31,7 @@ class KindPolicy:
     match_graph: Decimal
     freshness: Decimal
     half_life: int
+    formula: int = FORMULAS[0]
 
     @property
     def weights(self) -> tuple[Decimal, ...]:
@@ -33,7 +39,7 @@ class KindPolicy:
         return (self.adoption, self.quality, self.ecosystem, self.match_graph, self.freshness)
 
     def checked(self) -> "KindPolicy":
-        """Returns the policy. Raises: BadNumber, WeightsDoNotAddUp."""
+        """Returns the policy. Raises: BadNumber, WeightsDoNotAddUp, UnknownFormula."""
         names = ("adoption", "quality", "ecosystem", "match_graph", "freshness")
         for name, weight in zip(names, self.weights, strict=True):
             if not weight.is_finite() or not 0 <= weight <= 1:
@@ -50,6 +56,8 @@ class KindPolicy:
                 str(self.half_life)[:40],
                 f"it must be from 1 to {LONGEST_HALF_LIFE} days",
             )
+        if self.formula not in FORMULAS:
+            raise UnknownFormula(self.formula, FORMULAS)
         return self
 
 
@@ -90,7 +98,14 @@ class Policy(Aggregate):
 
     class Adopted(Recurring):
         TOPIC = "policy.adopted"
+        class_version = 2
         kinds: tuple[KindPolicy, ...]
+
+        @staticmethod
+        def upcast_v1_v2(state: dict[str, Any]) -> None:
+            """v1 knew one formula."""
+            for kind in state["kinds"]:
+                kind["formula"] = 1
 
         def apply(self, aggregate: "Policy") -> None:
             """Kinds that it does not name keep what they had."""
@@ -108,7 +123,7 @@ class Policy(Aggregate):
     def adopt(cls, known: "Policy | None", kinds: Sequence[KindPolicy]) -> "Policy | None":
         """The policy with what changes for these kinds, or None when it says so already.
 
-        Raises: BadNumber, WeightsDoNotAddUp, KindTwice.
+        Raises: BadNumber, WeightsDoNotAddUp, KindTwice, UnknownFormula.
         """
         seen: set[Kind] = set()
         for one in kinds:

@@ -5,7 +5,7 @@ is addition, multiplication, division and square roots, which IEEE 754 rounds th
 one artifact at a time or all at once, the same evidence gives the same bits.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import MATCH_MEAN, Scales
+from matchgraph.domain.errors import UnknownFormula
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.signal import Signal, SignalName
@@ -191,6 +192,7 @@ class Measure:
     """What evidence is measured by: the policy and the calibration in force, for one kind.
 
     Without a calibration no count can be judged and no age be told.
+    Raises: UnknownFormula when a newer release made that policy.
     """
 
     policy: KindPolicy
@@ -198,10 +200,24 @@ class Measure:
     match_mean: float = MATCH_MEAN
     day: date | None = None
     weights: tuple[float, ...] = field(init=False)
+    formula: "Formula" = field(init=False)
 
     def __post_init__(self) -> None:
         # Once, and not for each artifact.
         object.__setattr__(self, "weights", tuple(map(float, self.policy.weights)))
+        if (version := self.policy.formula) not in FORMULAS:
+            raise UnknownFormula(version, tuple(FORMULAS))
+        object.__setattr__(self, "formula", FORMULAS[version])
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One version of the formula: the value of a part, the numbers that the parts make, and both
+    explained. A released version is never changed: old ranks are computed by it for good."""
+
+    value_of: "Callable[[PartName, Summary, date | None, float, float, Measure], Value]"
+    combine: "Callable[[Sequence[Value], Sequence[float]], Numbers]"
+    explain: "Callable[[Evidence, Measure], Rank]"
 
 
 def measure(kind: Kind, policies: Mapping[Kind, KindPolicy], calibration: Scales | None) -> Measure:
@@ -223,6 +239,10 @@ def rank(evidence: Evidence, by: Measure) -> Rank:
     Shape: five parts, in the order of PARTS; their points add up to the score exactly.
     Source: docs/ranking.md.
     """
+    return by.formula.explain(evidence, by)
+
+
+def _explain(evidence: Evidence, by: Measure) -> Rank:
     chosen = preferred(evidence.signals)
     summary = summarise(chosen)
     values = parts_of(summary, evidence.released, evidence.exposure, evidence.utility, by)
@@ -454,3 +474,6 @@ def _release(evidence: Evidence, by: Measure) -> tuple[Input, ...]:
     days = age(evidence.released, by.day)
     value = None if days is None else of_age(days, by.policy.half_life)[0]
     return (Input("released", evidence.released.isoformat(), value, 1.0),)
+
+
+FORMULAS: Mapping[int, Formula] = MappingProxyType({1: Formula(value_of, combine, _explain)})

@@ -16,6 +16,7 @@ from uuid import UUID
 import msgspec
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
+from matchgraph import __version__
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.domain.artifact import Alias, Artifact
 from matchgraph.domain.calibration import Calibration
@@ -42,10 +43,12 @@ ENVELOPE = frozenset({"type", "id", "timestamp", "originator_topic"})
 class UnknownTopic(Exception):
     """History holds an event that this release does not know; a newer one wrote it."""
 
-    def __init__(self, tag: str) -> None:
+    def __init__(self, tag: str, release: str | None = None) -> None:
+        """`release` is one that knows the event, if that was found out."""
+        to = "" if release is None else f" to {release} or later"
         super().__init__(
-            f"This release does not know the event {tag!r}. A newer release wrote it: upgrade, "
-            "or nothing may be computed from this history."
+            f"This release, {__version__}, does not know the event {tag!r}. A newer release wrote "
+            f"it: upgrade{to}, or nothing may be computed from this history."
         )
         self.tag = tag
 

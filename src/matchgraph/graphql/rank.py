@@ -242,6 +242,7 @@ class RankPolicy:
     match_graph: Amount = strawberry.field(description="The weight of MATCH_GRAPH.")
     freshness: Amount = strawberry.field(description="The weight of FRESHNESS.")
     half_life: int = strawberry.field(description="Days in which freshness is halved.")
+    formula: int = strawberry.field(description="The version of the formula.")
 
     @classmethod
     def of(cls, value: KindPolicyValue) -> "RankPolicy":
@@ -254,6 +255,7 @@ class RankPolicy:
             match_graph=Amount(value.match_graph),
             freshness=Amount(value.freshness),
             half_life=value.half_life,
+            formula=value.formula,
         )
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 import strawberry
 
 from matchgraph.commands import ranking as commands
-from matchgraph.domain.policy import KindPolicy
+from matchgraph.domain.policy import FORMULAS, KindPolicy
 from matchgraph.domain.ranking import PARTS
 from matchgraph.domain.role import Role
 from matchgraph.graphql import refusals as r
@@ -181,6 +181,9 @@ class RankPolicyInput:
     match_graph: Amount = strawberry.field(description="From 0 to 1.")
     freshness: Amount = strawberry.field(description="From 0 to 1.")
     half_life: int = strawberry.field(description="Days in which freshness is halved.")
+    formula: int = strawberry.field(
+        default=max(FORMULAS), description="The version of the formula; the newest unless told."
+    )
 
     def to_domain(self) -> KindPolicy:
         """The value that the domain checks."""
@@ -192,6 +195,7 @@ class RankPolicyInput:
             match_graph=self.match_graph,
             freshness=self.freshness,
             half_life=self.half_life,
+            formula=self.formula,
         )
 
 
@@ -210,7 +214,12 @@ class RanksCalibrated:
 
 
 AdoptPolicyResult = Annotated[
-    PolicyAdopted | r.BadNumber | r.WeightsDoNotAddUp | r.KindTwice | r.IdempotencyKeyReused,
+    PolicyAdopted
+    | r.BadNumber
+    | r.WeightsDoNotAddUp
+    | r.KindTwice
+    | r.UnknownFormula
+    | r.IdempotencyKeyReused,
     strawberry.union("AdoptPolicyResult", description="What came of it."),
 ]
 CalibrateRanksResult = Annotated[

@@ -147,6 +147,12 @@ class KindTwice(Refusal):
     kind: Kind = strawberry.field(description="The kind that was named twice.")
 
 
+@strawberry.type(description="This release has no such version of the formula.")
+class UnknownFormula(Refusal):
+    version: int = strawberry.field(description="The version that was named.")
+    known: list[int] = strawberry.field(description="The versions that there are.")
+
+
 @strawberry.type(description="A newer calibration is in force.")
 class StaleCalibration(Refusal):
     day: date = strawberry.field(description="The day of the one refused.")
@@ -213,6 +219,7 @@ SHOWN: dict[type[errors.Refusal], type[Refusal]] = {
     errors.FutureObservation: FutureObservation,
     errors.WeightsDoNotAddUp: WeightsDoNotAddUp,
     errors.KindTwice: KindTwice,
+    errors.UnknownFormula: UnknownFormula,
     errors.StaleCalibration: StaleCalibration,
     errors.BadExpiry: BadExpiry,
     errors.UnknownKey: UnknownKey,

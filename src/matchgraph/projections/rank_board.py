@@ -38,12 +38,10 @@ from matchgraph.domain.ranking import (
     Summary,
     Value,
     answers,
-    combine,
     logarithm,
     measure,
     preferred,
     summarise,
-    value_of,
 )
 from matchgraph.domain.search import Outcome
 from matchgraph.domain.signal import Signal, SignalName
@@ -95,7 +93,7 @@ class SignalObserved(Heard, tag="signal.observed", frozen=True):
     signal: Signal
 
 
-class Adopted(Heard, tag="policy.adopted", frozen=True):
+class Adopted(Heard, tag="policy.adopted@2", frozen=True):
     timestamp: datetime
     kinds: tuple[KindPolicy, ...]
 
@@ -225,7 +223,7 @@ class _Row:
         values = [
             known
             if known is not None
-            else value_of(
+            else by.formula.value_of(
                 part,
                 self.summary,
                 self.newest_release,
@@ -236,7 +234,7 @@ class _Row:
             for part, known in zip(PARTS, self.values, strict=True)
         ]
         self.values = [*values]
-        return combine(values, by.weights)
+        return by.formula.combine(values, by.weights)
 
     def evidence(self) -> tuple[Any, ...]:
         """The row of rank_evidence."""
@@ -580,7 +578,7 @@ async def _all(db: Connection, board: _Board, position: int, event: Adopted | Ca
         await insert(
             db,
             "rank_policy",
-            [(position, one.kind, *one.weights, one.half_life) for one in event.kinds],
+            [(position, one.kind, *one.weights, one.half_life, one.formula) for one in event.kinds],
         )
         board.policies.update({one.kind: one for one in event.kinds})
     else:

@@ -67,6 +67,7 @@ def policy(row: asyncpg.Record) -> KindPolicy:
         kind=Kind(row["kind"]),
         **{part.value: row[part] for part in PARTS},
         half_life=row["half_life"],
+        formula=row["formula"],
     )
 
 
@@ -130,8 +131,7 @@ async def recompute(
     columns = await _read(db)
     if not len(columns):
         return
-    values, shares = _parts(columns, measures)
-    now = _combine(values, shares, columns.kind, measures)
+    now = _ranked(columns, measures)
     # A place that others made higher or lower is no change of the artifact's own.
     moved = np.zeros(len(columns), bool)
     for name, column in now.items():
@@ -187,6 +187,28 @@ async def _read(db: Connection) -> Columns:
         },
         announced=column("announced", ">i4").reshape(-1, STATES, len(THRESHOLDS)),
     )
+
+
+def _ranked(columns: Columns, measures: Mapping[Kind, Measure]) -> dict[str, Ints]:
+    """The numbers of each artifact, by the formula that is in force for its kind."""
+    versions = np.array([measures[kind].policy.formula for kind in KINDS])
+    now: dict[str, Ints] = {}
+    for version in np.unique(versions).tolist():
+        found = FORMULAS[version](columns, measures)
+        by_this = (versions == version)[columns.kind]
+        now = {
+            name: np.where(by_this, column, now[name]) if now else column
+            for name, column in found.items()
+        }
+    return now
+
+
+def _first(columns: Columns, measures: Mapping[Kind, Measure]) -> dict[str, Ints]:
+    return _combine(*_parts(columns, measures), columns.kind, measures)
+
+
+# The versions of the formula, as domain/ranking.py has them.
+FORMULAS = {1: _first}
 
 
 def _parts(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[list[Floats], list[Floats]]:

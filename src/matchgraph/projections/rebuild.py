@@ -18,6 +18,8 @@ from pathlib import Path
 import asyncpg
 
 import matchgraph
+from matchgraph.eventstore import releases
+from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import MOST_IN_PAGE, PROJECTED
 from matchgraph.projections import tables
@@ -84,6 +86,8 @@ async def rebuild(
         work = _Rebuild(connection, reader, projection, page, on_progress, on_waiting)
         await work.begin()
         return await work.finish()
+    except UnknownTopic as reason:
+        raise await releases.named(reader, reason) from None
     finally:
         connection.terminate()
         reader.terminate()

@@ -9,6 +9,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from matchgraph.eventstore import releases
+from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import MOST_IN_PAGE
 from matchgraph.projections import canonical, tables
@@ -142,6 +144,8 @@ async def replaying(
         # Temporary tables are what may still be written to.
         await db.execute("SET default_transaction_read_only = on")
         yield Replay(db, reader, projections, page)
+    except UnknownTopic as reason:
+        raise await releases.named(reader, reason) from None
     finally:
         db.terminate()
         reader.terminate()

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import asyncpg
 
+from matchgraph.eventstore import releases
 from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, connect
 from matchgraph.eventstore.listener import Listener
@@ -151,6 +152,8 @@ class Runner:
             raise
         except Exception as found:
             reason = found
+        if isinstance(reason, UnknownTopic):
+            reason = await releases.named(connection, reason)
         position = await connection.fetchval(
             "UPDATE projection_checkpoint SET stuck_at = position + 1, stuck_because = $2"
             " WHERE name = $1 RETURNING stuck_at",
