@@ -16,7 +16,20 @@ from pathlib import Path
 
 import uvloop
 
-from bench import append, as_of, bulk, fanout, latency, machine, project, rank, read, search, verify
+from bench import (
+    append,
+    as_of,
+    bulk,
+    fanout,
+    latency,
+    machine,
+    project,
+    rank,
+    read,
+    rebuild,
+    search,
+    verify,
+)
 from bench.frame import Bench, new_template
 from matchgraph.servers import Servers, running
 
@@ -30,6 +43,7 @@ SUITES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "rank": rank.run,
     "as-of": as_of.run,
     "verify": verify.run,
+    "rebuild": rebuild.run,
     "search": search.run,
     "search-million": search.run_million,
 }

@@ -11,6 +11,7 @@ from eventsourcing.persistence import StoredEvent
 
 from matchgraph.domain.aggregate import AggregateEvent
 from matchgraph.domain.artifact import Artifact, Facts, Kind
+from matchgraph.domain.calibration import Calibration, Scale, Scales
 from matchgraph.domain.price import Price, Pricing, Unit
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.signal import Signal, SignalName
@@ -101,3 +102,10 @@ class Supply:
                 k = n % self._artifacts
                 made.append(StoredEvent(ids[k], version, topic, before + texts[k] + after))
         return iter(made[:count])
+
+
+def calibration() -> Sequence[AggregateEvent]:
+    """What ranks are measured by: every count against one distribution."""
+    scales = tuple(Scale(signal=name, p99=Decimal(4_000_000), observed=100) for name in COUNTS)
+    made = Calibration.calibrate(None, Scales(day=BEGINNING.date(), up_to=0, scales=scales))
+    return made.collect_events()  # type: ignore[return-value]

@@ -30,6 +30,9 @@ SHADOW, REPLACED = "rebuilding", "replaced"
 # The first half of the two-part advisory locks of those who rebuild, one for each name. Who holds
 # REBUILDING keeps the runner off; a rebuild does that for its last pages only.
 AT_IT = 723314784
+# Units: events. Larger than the runner's: nobody waits for a page, and what moves many times within
+# one is written once.
+PAGE = 20_000
 # Units: events. Rows that are written again and again, and what planners know of them, are tidied
 # up after so many.
 TIDY = 100_000
@@ -67,7 +70,7 @@ async def rebuild(
     projection: Projection,
     on_progress: Progress = lambda *_: None,
     *,
-    page: int = MOST_IN_PAGE,
+    page: int = PAGE,
     on_waiting: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Computes one read model anew from position 1, or goes on where the last try ended.
@@ -155,7 +158,7 @@ class _Rebuild:
         """Takes the history in and puts the tables in place. Returns the position reached."""
         for pause in chain(PAUSES, repeat(PAUSES[-1])):
             # As far as the others are, and then what came meanwhile, until that is little.
-            while (goal := await self._goal()) - self._position > self._page:
+            while (goal := await self._goal()) - self._position > min(self._page, MOST_IN_PAGE):
                 await self._take(goal)
             await self._tidy()
             if await self._switch():

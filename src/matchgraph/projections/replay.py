@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from matchgraph.eventstore import releases
 from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import Connection, connect
-from matchgraph.eventstore.store import MOST_IN_PAGE
 from matchgraph.projections import canonical, tables
 from matchgraph.projections.canonical import Difference, ModelDigest
 from matchgraph.projections.projection import READING, Projection
 from matchgraph.projections.runner import pages
 
+# Units: events. Larger than the runner's: nobody waits for a page, and what moves many times within
+# one is written once.
+PAGE = 20_000
 # Units: events. Rows that are written again and again, and what planners know of them, are tidied
 # up after so many: nobody else does that for temporary tables.
 TIDY = 100_000
@@ -132,7 +134,7 @@ class Replay:
 
 @asynccontextmanager
 async def replaying(
-    url: str, projections: Sequence[Projection], *, page: int = MOST_IN_PAGE
+    url: str, projections: Sequence[Projection], *, page: int = PAGE
 ) -> AsyncIterator[Replay]:
     """Empty read models of its own, for as long as the block runs."""
     db = await connect(url, "replay", temp_buffers=BUFFERS, **canonical.SETTINGS)
@@ -171,7 +173,7 @@ async def verify(
     on_progress: Progress = lambda *_: None,
     *,
     most: int = 20,
-    page: int = MOST_IN_PAGE,
+    page: int = PAGE,
 ) -> AsyncGenerator[Verified, None]:
     """Compares each read model in use with the log, while both go on; names at most so many
     differences of each.
