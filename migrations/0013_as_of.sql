@@ -270,12 +270,18 @@ BEGIN
     FROM as_of.artifact_listing l;
 
   CREATE OR REPLACE VIEW as_of.match_cluster AS
-    SELECT l.cluster, l.label, v.searches, l.position
+    SELECT l.cluster, v.searches, l.position
     FROM public.match_cluster l CROSS JOIN LATERAL (
       SELECT h.searches FROM public.match_cluster_history h
       WHERE h.cluster = l.cluster AND h.position <= as_of.moment()
       ORDER BY h.position DESC LIMIT 1
     ) AS v;
+
+  -- A later migration has these; the words of who was forgotten are not there for then either.
+  IF to_regclass('public.match_words') IS NOT NULL THEN
+    CREATE OR REPLACE VIEW as_of.match_words AS
+      SELECT * FROM public.match_words WHERE position <= as_of.moment();
+  END IF;
 
   CREATE OR REPLACE VIEW as_of.match_count AS
     SELECT l.artifact_id, l.capability, v.served, v.chosen

@@ -1,5 +1,5 @@
 -- What was signed of the log, who signed it, and how far has somebody gone over it again?
--- depends: 0012_told_apart
+-- depends: 0013_as_of
 
 -- migrate: apply
 

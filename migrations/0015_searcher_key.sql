@@ -1,5 +1,5 @@
 -- What opens the words of a searcher, until the searcher is forgotten?
--- depends: 0012_told_apart
+-- depends: 0014_ledger
 
 -- migrate: apply
 
@@ -57,6 +57,7 @@ CREATE TABLE match_cluster_sealed (
   position bigint NOT NULL
 );
 INSERT INTO match_cluster_sealed SELECT cluster, searches, position FROM match_cluster;
+DROP VIEW as_of.match_cluster;
 DROP TABLE match_cluster;
 ALTER TABLE match_cluster_sealed RENAME TO match_cluster;
 ALTER INDEX match_cluster_sealed_pkey RENAME TO match_cluster_pkey;
@@ -78,6 +79,9 @@ ALTER TABLE search_in_plain OWNER TO matchgraph_app;
 ALTER TABLE match_words OWNER TO matchgraph_app;
 ALTER TABLE match_cluster OWNER TO matchgraph_app;
 ALTER TABLE forgotten_key OWNER TO matchgraph_app;
+SET LOCAL ROLE matchgraph_app;
+SELECT as_of.create_views();
+RESET ROLE;
 -- Nobody was forgotten before this.
 INSERT INTO projection_checkpoint (name, position, recorded_at)
   SELECT 'forgotten_key', coalesce(max(position), 0), max(recorded_at) FROM event;

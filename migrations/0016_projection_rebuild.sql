@@ -1,5 +1,5 @@
 -- Which read models are being computed anew, how far has each come, and which release knows which event?
--- depends: 0012_told_apart
+-- depends: 0015_searcher_key
 
 -- migrate: apply
 
@@ -59,6 +59,9 @@ GRANT EXECUTE ON FUNCTION projection_switch TO matchgraph_app;
 
 -- By which version of the formula that policy ranks.
 ALTER TABLE rank_policy ADD COLUMN formula integer NOT NULL DEFAULT 1;
+SET LOCAL ROLE matchgraph_app;
+SELECT as_of.create_views();
+RESET ROLE;
 
 -- Which release was the first here to know which event, by the tag that it carries: an older one
 -- that meets such an event can say which release to upgrade to.

@@ -1,5 +1,5 @@
 -- What did the log say of a thing before, and where in it are the events of a topic or of an actor?
--- depends: 0012_told_apart
+-- depends: 0016_projection_rebuild
 
 -- migrate: apply
 

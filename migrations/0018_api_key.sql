@@ -1,5 +1,5 @@
 -- Which keys were issued, to whom and as what, and which of them were revoked?
--- depends: 0012_told_apart
+-- depends: 0017_trail
 
 -- migrate: apply
 

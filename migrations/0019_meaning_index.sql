@@ -1,5 +1,5 @@
 -- Which text is nearest in meaning?
--- depends: 0012_told_apart
+-- depends: 0018_api_key
 
 -- migrate: apply
 

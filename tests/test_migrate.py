@@ -108,7 +108,8 @@ async def test_the_past_of_what_was_there_before_it_was_kept_begins_with_the_mig
             (before / file.name).write_text(file.read_text())
     db = await asyncpg.connect(empty)
     await pogo.apply(db, before, schema_name="public", logger=logging.getLogger(__name__))
-    await db.execute("UPDATE projection_checkpoint SET position = 9")
+    moved = await db.fetch("UPDATE projection_checkpoint SET position = 9 RETURNING name")
+    there_then = {row["name"] for row in moved}
     await db.execute(
         "INSERT INTO signal_board"
         " VALUES (gen_random_uuid(), 'stars', 's', 7, 'observed', now(), 4);"
@@ -132,7 +133,8 @@ async def test_the_past_of_what_was_there_before_it_was_kept_begins_with_the_mig
         ]
         assert counts == ([5, 3, 6, 2] if there else [None, None, None, 0])
     rows = await db.fetch("SELECT name, kept_since FROM public.projection_checkpoint")
-    since = {row["name"]: row["kept_since"] for row in rows}
+    # Those that came later begin with the first event.
+    since = {row["name"]: row["kept_since"] for row in rows if row["name"] in there_then}
     assert since.pop("price_history") == 0
     assert set(since.values()) == {9}
     await db.close()

@@ -29,10 +29,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from matchgraph import audit, forgetting
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
+from matchgraph.cli import audit, forgetting
 from matchgraph.cli import ledger as ledger_commands
+from matchgraph.cli.audit import UNREADABLE
+from matchgraph.cli.progress import Lines, RateColumn
+from matchgraph.cli.tools import Tools
 from matchgraph.commands import key as key_commands
 from matchgraph.commands.artifact import merge as merge_artifact
 from matchgraph.commands.artifact import tell_apart as tell_artifacts_apart
@@ -41,7 +44,6 @@ from matchgraph.commands.catalog import Outcome, Taken, take_in
 from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
 from matchgraph.domain.role import Role
-from matchgraph.eventstore.codec import Undecodable, UnknownTopic
 from matchgraph.eventstore.connection import LOST, Pool, connect, open_pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.searcher_keys import UnknownMaster
@@ -53,14 +55,12 @@ from matchgraph.http.server import Server, configured, settle
 from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating, projecting
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
-from matchgraph.progress import Lines, RateColumn
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.rank_cache import CacheAway, forget
 from matchgraph.projections.rebuild import RebuildRuns, TablesChanged
 from matchgraph.projections.rebuild import rebuild as rebuild_projection
 from matchgraph.projections.redis_client import open_client
-from matchgraph.projections.replay import NoSuchMoment
 from matchgraph.queries.duplicates import LIKELY, LikelyDuplicate, all_likely
 from matchgraph.queries.key import Listed
 from matchgraph.queries.key import listed as listed_keys
@@ -76,9 +76,6 @@ T = TypeVar("T")
 PARTLY, UNREACHABLE = 1, 3
 # The actor of what an operator does here.
 COMMAND_LINE = "command line"
-# What a history may hold that read models cannot be computed from, or where no room is left for
-# them.
-UNREADABLE = (UnknownTopic, Undecodable, asyncpg.DiskFullError)
 DRAFTS_AT_ONCE, SIGNALS_AT_ONCE = 200, 5_000
 
 program = typer.Typer(
@@ -258,76 +255,6 @@ def rebuild(
             if projection is RANK_BOARD:
                 _run(_forget_boards(servers))
             rich.print(f"{projection.name} is rebuilt up to position {position}.")
-
-
-@program.command()
-def replay(
-    until: Annotated[
-        str | None,
-        typer.Option(help="A position, or a time as in 2026-11-23T13:00Z; else all of history."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="An empty folder for digests.json and the rows of each table."),
-    ] = None,
-) -> None:
-    """Compute every read model from the log alone, as of then, and print their digests. Nothing
-    that is in use is written."""
-    moment = _moment(until)
-    with _servers(_settings()) as servers, _bar("Replaying") as bar:
-        try:
-            found = _run(audit.replay(servers.database_url, moment, out, bar))
-        except (NoSuchMoment, audit.BadFolder, *UNREADABLE) as reason:
-            _fail(str(reason))
-    for model in found:
-        for table in model.tables:
-            typer.echo(f"{table.digest}  {model.name}/{table.table}  {table.rows:,} rows")
-    for model in found:
-        typer.echo(f"{model.digest}  {model.name} at position {model.position}")
-
-
-@program.command()
-def verify(
-    most: Annotated[
-        int, typer.Option("--differences", min=1, help="So many at most of each read model.")
-    ] = 20,
-) -> None:
-    """Compare every read model in use with the log, while both go on; ends with 1 when one of them
-    differs."""
-    differ = False
-    with _servers(_settings()) as servers, _bar("Replaying") as bar:
-        # The chain of digests is verified here, too.
-        try:
-            found = _run(audit.verify(servers.database_url, most, bar))
-        except (NoSuchMoment, *UNREADABLE) as reason:
-            _fail(str(reason))
-    for one in found:
-        if one.agrees:
-            typer.echo(f"{one.held.name} agrees with the log up to position {one.held.position}.")
-            continue
-        differ = True
-        typer.echo(f"{one.held.name} differs from the log at position {one.held.position}:")
-        for difference in one.differences:
-            typer.echo(f"  {difference}")
-        if len(one.differences) == most:
-            typer.echo("  and maybe more")
-    if differ:
-        _fail("Whoever wrote what differs, `matchgraph rebuild` computes it anew from the log.")
-
-
-def _moment(said: str | None) -> int | datetime | None:
-    """A position or a time, in UTC unless it says otherwise."""
-    try:
-        if said is None or said.isdecimal():
-            return said if said is None else int(said)
-        moment = datetime.fromisoformat(said)
-    except ValueError:
-        _fail(
-            f"--until {said} is neither a position, such as 4711, nor a time, such as "
-            "2026-11-23T13:00Z.",
-            code=2,
-        )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def _forget_boards(servers: Servers) -> None:
@@ -767,8 +694,8 @@ def _fail(message: str, code: int = PARTLY) -> NoReturn:
     raise typer.Exit(code)
 
 
-ledger_commands.register(program, ledger_commands.Tools(_settings, _servers, _run, _bar, _fail))
-forgetting.register(forgetting.Program(program, _settings, _servers, _run, _fail, _bar))
+for commands in (audit, forgetting, ledger_commands):
+    commands.register(program, Tools(_settings, _servers, _run, _bar, _fail))
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ from matchgraph.domain.draft import Draft
 from matchgraph.domain.ranking import COUNTS
 from matchgraph.eventstore.connection import Pool, connect
 from matchgraph.projections.catalog import PROJECTIONS
-from matchgraph.projections.runner import Runner, rebuild
+from matchgraph.projections.rebuild import rebuild
+from matchgraph.projections.runner import Runner
 from matchgraph.queries.snapshot import Snapshot
 from matchgraph.servers import Servers
 from tests.conftest import project

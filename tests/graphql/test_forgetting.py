@@ -14,6 +14,7 @@ import pytest
 import redis.asyncio as redis
 from cryptography.exceptions import InvalidTag
 
+from matchgraph.cli.forgetting import before_serving
 from matchgraph.commands.forgetting import Forgetting, UnknownSearcher, forget
 from matchgraph.commands.searcher import pseudonyms
 from matchgraph.domain.search import Search
@@ -27,7 +28,6 @@ from matchgraph.eventstore.searcher_keys import (
     label_of,
     need_of,
 )
-from matchgraph.forgetting import before_serving
 from matchgraph.projections.redis_client import open_client
 from matchgraph.servers import Servers
 from tests.conftest import project

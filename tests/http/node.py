@@ -60,7 +60,7 @@ async def following(
 ) -> AsyncIterator[Follower]:
     """A client over `ws` or `sse`, which ends by itself after so many changes."""
     asked = json.dumps({"query": query, "variables": variables})
-    said = (transport, str(port), asked, str(count), *filter(None, [authorization]))
+    said = [transport, str(port), asked, str(count), *([authorization] if authorization else [])]
     process = await asyncio.create_subprocess_exec(
         *(node(), "follow.mjs", *said), cwd=CLIENTS, stdout=PIPE
     )

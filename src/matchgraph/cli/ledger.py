@@ -1,24 +1,21 @@
-"""Commands about proof: verify, export, check, and ledger head, keys and new-key."""
+"""Commands about proof: export, check, and ledger head, keys and new-key."""
 
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import rich
 import typer
 
+from matchgraph.cli.tools import Tools
 from matchgraph.eventstore.connection import connect
 from matchgraph.ledger import bundle, head, proof, store
-from matchgraph.ledger.verify import verify_chain
-from matchgraph.servers import Servers
-from matchgraph.settings import Settings
 
 T = TypeVar("T")
 
@@ -28,17 +25,6 @@ KEPT_HEAD = typer.Option(
     dir_okay=False,
     exists=True,
 )
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What the program does for every command."""
-
-    settings: Callable[[], Settings]
-    servers: Callable[[Settings], AbstractContextManager[Servers]]
-    run: Callable[[Coroutine[Any, Any, Any]], Any]
-    bar: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-    fail: Callable[..., NoReturn]
 
 
 class _Unwritable(Exception):
@@ -67,32 +53,18 @@ class _File:
             raise _Unwritable(str(reason)) from reason
 
 
+def kept_head(tools: Tools, file: Path | None) -> head.Head | None:
+    """The head in the file, if there is one; ends the program where it is none."""
+    try:
+        return None if file is None else head.read(file)
+    except head.BadHead as reason:
+        tools.fail(str(reason), code=2)
+
+
 def register(program: typer.Typer, tools: Tools) -> None:
     """Adds the commands to the program."""
     ledger = typer.Typer(no_args_is_help=True, help="The heads of the log, and their keys.")
     program.add_typer(ledger, name="ledger")
-
-    def read_head(file: Path | None) -> head.Head | None:
-        try:
-            return None if file is None else head.read(file)
-        except head.BadHead as reason:
-            tools.fail(str(reason), code=2)
-
-    @program.command()
-    def verify(file: Annotated[Path | None, KEPT_HEAD] = None) -> None:
-        """Go over the whole log: is every event what was recorded there?"""
-        kept = read_head(file)
-        with tools.servers(tools.settings()) as servers, tools.bar("Verifying") as bar:
-            try:
-                found = tools.run(verify_chain(servers.database_url, head=kept, on_progress=bar))
-            except head.BadHead as reason:
-                tools.fail(str(reason))
-        if found.problem is not None:
-            tools.fail(f"Broken at position {found.problem.position}: {found.problem.what}.")
-        rich.print(
-            f"{found.events} events are what was recorded, up to position {found.position} with the"
-            f" digest {found.digest.hex()}; {found.heads} signed heads agree."
-        )
 
     @program.command()
     def export(
@@ -104,7 +76,7 @@ def register(program: typer.Typer, tools: Tools) -> None:
         file: Annotated[Path | None, KEPT_HEAD] = None,
     ) -> None:
         """Write events into a bundle that proves itself; `check` checks it without a database."""
-        kept = read_head(file)
+        kept = kept_head(tools, file)
         part = out.with_name(f"{out.name}.{token_urlsafe(6)}.part")
 
         async def write(url: str, to: _File, bar: Callable[[int, int], None]) -> int:
@@ -148,7 +120,7 @@ def register(program: typer.Typer, tools: Tools) -> None:
         kept_file: Annotated[Path | None, KEPT_HEAD] = None,
     ) -> None:
         """Check a bundle, without any database."""
-        kept = read_head(kept_file)
+        kept = kept_head(tools, kept_file)
         try:
             keys = None if key is None else head.public_keys(key)
         except head.BadKey as reason:

@@ -264,12 +264,11 @@ class _Rebuild:
             await db.execute("SET LOCAL search_path = public")
             await db.execute("SELECT projection_switch($1)", list(self._tables))
             # Views follow a table wherever it goes, so those over the old ones are made anew.
-            if await db.fetchval("SELECT to_regprocedure('public.as_of_views()') IS NOT NULL"):
-                await db.execute("SELECT public.as_of_views()")
+            await db.execute("SELECT as_of.create_views()")
             await db.execute(
                 "UPDATE projection_checkpoint c SET position = r.position,"
                 " recorded_at = r.recorded_at, stuck_at = NULL, stuck_because = NULL,"
-                " rebuilds = c.rebuilds + 1 FROM projection_rebuild r"
+                " kept_since = 0, rebuilds = c.rebuilds + 1 FROM projection_rebuild r"
                 " WHERE c.name = $1 AND r.name = $1",
                 self._name,
             )

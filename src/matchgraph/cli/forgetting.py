@@ -1,15 +1,12 @@
-"""The commands `forget` and `rotate-search-keys`, and what `serve` sees to before it starts.
-
-`__main__` registers them and brings along how it reads settings, finds servers, runs and fails.
-"""
+"""The commands `forget` and `rotate-search-keys`, and what `serve` sees to before it starts."""
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, TypeVar
 from uuid import UUID, uuid4
 
 import rich
@@ -18,6 +15,7 @@ from rich.markup import escape
 
 from matchgraph import embedding, migrate
 from matchgraph import settings as environment
+from matchgraph.cli.tools import Tools
 from matchgraph.commands import forgetting
 from matchgraph.commands.forgetting import Forgetting, UnknownSearcher
 from matchgraph.commands.searcher import pseudonyms
@@ -25,24 +23,11 @@ from matchgraph.embedding import Embedder
 from matchgraph.eventstore.connection import Connection, connect, open_pool
 from matchgraph.eventstore.searcher_keys import LIFE, DamagedKey, Held, SearcherKeys
 from matchgraph.eventstore.store import Request, Store, open_store
-from matchgraph.servers import Servers
 from matchgraph.settings import BadSetting, Settings
 
 log = logging.getLogger("matchgraph")
 T = TypeVar("T")
 WRONG = 2
-
-
-@dataclass(frozen=True)
-class Program:
-    """What the program does the same way for each of its commands."""
-
-    typer: typer.Typer
-    settings: Callable[[], Settings]
-    servers: Callable[[Settings], AbstractContextManager[Servers]]
-    run: Callable[[Coroutine[Any, Any, Any]], Any]
-    fail: Callable[..., NoReturn]
-    bar: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
 
 @dataclass(frozen=True)
@@ -81,10 +66,10 @@ async def before_serving(database_url: str, masters: tuple[str, ...]) -> None:
         await all.keys.check()
 
 
-def register(program: Program) -> None:
-    """Adds the commands."""
+def register(program: typer.Typer, tools: Tools) -> None:
+    """Adds the commands to the program."""
 
-    @program.typer.command()
+    @program.command()
     def forget(
         searcher: Annotated[
             str | None,
@@ -110,30 +95,30 @@ def register(program: Program) -> None:
     ) -> None:
         """Destroy the key that opens what a searcher wrote; see docs/forgetting.md."""
         if sum((searcher is not None, again, keys is not None, list_)) != 1:
-            program.fail("Give one of SEARCHER, --again, --keys FILE and --list.", code=WRONG)
-        settings = program.settings()
+            tools.fail("Give one of SEARCHER, --again, --keys FILE and --list.", code=WRONG)
+        settings = tools.settings()
         try:
             secrets = environment.signing(settings)
             masters = environment.sealing(settings)
             ids = [] if keys is None else _ids(keys)
         except BadSetting as reason:
-            program.fail(str(reason), code=WRONG)
-        with program.servers(settings) as servers:
+            tools.fail(str(reason), code=WRONG)
+        with tools.servers(settings) as servers:
             url = servers.database_url
             if searcher is not None:
                 try:
-                    found = program.run(_forget(url, settings, masters, secrets, searcher))
+                    found = tools.run(_forget(url, settings, masters, secrets, searcher))
                 except UnknownSearcher:
-                    program.fail(_unknown(searcher, len(secrets)))
-                _tell(program, searcher, found)
+                    tools.fail(_unknown(searcher, len(secrets)))
+                _tell(tools, searcher, found)
             elif list_:
-                for key, position in program.run(_list(url, masters)):
+                for key, position in tools.run(_list(url, masters)):
                     sys.stdout.write(f"{key} {position}\n")
             else:
-                count = program.run(_again(url, masters, ids))
+                count = tools.run(_again(url, masters, ids))
                 rich.print(f"{count} keys were there and are destroyed.")
 
-    @program.typer.command("rotate-search-keys")
+    @program.command("rotate-search-keys")
     def rotate_search_keys(
         give_up: Annotated[
             bool,
@@ -144,21 +129,21 @@ def register(program: Program) -> None:
         ] = False,
     ) -> None:
         """Wrap the keys of searchers with the newest of MATCHGRAPH_SEARCH_KEYS."""
-        settings = program.settings()
+        settings = tools.settings()
         try:
             masters = environment.sealing(settings)
         except BadSetting as reason:
-            program.fail(str(reason), code=WRONG)
-        with program.servers(settings) as servers, program.bar("Wrapping keys") as bar:
+            tools.fail(str(reason), code=WRONG)
+        with tools.servers(settings) as servers, tools.bar("Wrapping keys") as bar:
             try:
-                done, lost = program.run(_rotate(servers.database_url, masters, give_up, bar))
+                done, lost = tools.run(_rotate(servers.database_url, masters, give_up, bar))
             except DamagedKey as reason:
-                program.fail(str(reason))
+                tools.fail(str(reason))
         rich.print(f"{done} keys are wrapped anew.")
         if lost and give_up:
             rich.print(f"{lost} searchers whose keys could not be unwrapped are forgotten.")
         elif lost:
-            program.fail(
+            tools.fail(
                 f"{lost} keys are wrapped with a master key that MATCHGRAPH_SEARCH_KEYS does not"
                 " hold: put it back, behind the others, or forget those searchers with --give-up."
             )
@@ -209,7 +194,7 @@ def _unknown(searcher: str, secrets: int) -> str:
     )
 
 
-def _tell(program: Program, searcher: str, found: Forgetting) -> None:
+def _tell(tools: Tools, searcher: str, found: Forgetting) -> None:
     for held in found.destroyed:
         rich.print(f"{held.searcher} is forgotten; the key {held.id} is destroyed.")
     if found.before:
@@ -223,7 +208,7 @@ def _tell(program: Program, searcher: str, found: Forgetting) -> None:
             " docs/forgetting.md says why."
         )
     if found.in_plain:
-        program.fail(
+        tools.fail(
             f"{found.in_plain} searches of before words were sealed hold them in plain, in a log"
             " that nobody can change; docs/forgetting.md says what can be done."
         )
