@@ -20,6 +20,7 @@ from matchgraph.domain.role import Role
 from matchgraph.domain.signal import Signal
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.connection import Pool, open_pool
+from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Store, open_store
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.schema import build
@@ -28,7 +29,7 @@ from matchgraph.queries import history as queries
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import Feeds, open_feeds
 from matchgraph.queries.history import Asked, Entry
-from matchgraph.queries.snapshot import viewing
+from matchgraph.queries.snapshot import open_past, viewing
 from matchgraph.servers import Servers
 from tests.conftest import project
 from tests.eventstore.conftest import Clones, clones
@@ -40,7 +41,7 @@ from tests.eventstore.histories import (
     worlds,
 )
 from tests.eventstore.test_read import RECORDED
-from tests.graphql.client import Api
+from tests.graphql.client import SEARCH_KEYS, Api
 from tests.graphql.moving import projected
 from tests.projections.tables import BY, append
 
@@ -61,7 +62,7 @@ query ($filter: EventFilter, $oldestFirst: Boolean! = false, $first: Int! = 100,
 }}
 """
 CHANGED = f"""
-query ($slug: String!, $from: Moment!, $to: Moment) {{
+query ($slug: String!, $from: AsOf!, $to: AsOf) {{
   whatChanged(slug: $slug, from: $from, to: $to) {{
     artifact {{ slug }} from to changes {{ {DIFFERENCE} }}
     rank {{ before {{ position score place }} after {{ position score place }} moved sentence
@@ -75,7 +76,11 @@ async def ask_as(role: Role, api: Api, query: str, **variables: Any) -> Any:
     """The data of an answer to somebody in that role."""
     state = api.app.state
     return await _asked(
-        Context(state.store, state.pool, state.boards, state.feeds, role=role), query, variables
+        Context(
+            state.store, state.pool, state.past, state.boards, state.feeds, state.keys, role=role
+        ),
+        query,
+        variables,
     )
 
 
@@ -91,12 +96,16 @@ class Past:
 
     store: Store
     pool: Pool
+    then: Pool
     boards: Boards
     feeds: Feeds
 
     async def ask(self, query: str, **variables: Any) -> Any:
         """The data of an answer to an auditor. (An application for each would take a second.)"""
-        context = Context(self.store, self.pool, self.boards, self.feeds, role=Role.AUDITOR)
+        keys = SearcherKeys(self.pool, SEARCH_KEYS)
+        context = Context(
+            self.store, self.pool, self.then, self.boards, self.feeds, keys, role=Role.AUDITOR
+        )
         return await _asked(context, query, variables)
 
 
@@ -111,11 +120,12 @@ async def past(
     ):
         await store.append_batch(events, BY)
         await project(url, store)
-        pool = await open_pool(url, "test", size=4)
+        pool, then = await open_pool(url, "test", size=4), await open_past(url, size=2)
         try:
             async with open_feeds(pool, store.listener, servers.redis_url) as feeds:
-                yield Past(store, pool, Boards(client), feeds)
+                yield Past(store, pool, then, Boards(client), feeds)
         finally:
+            await then.close()
             await pool.close()
 
 
@@ -414,8 +424,8 @@ async def test_events_can_be_asked_for_by_time(api: Api) -> None:
         ),
         ({"from": {"time": "2026-01-02T00:00:00"}}, "time zone"),
         ({"from": {"time": "0001-01-01T00:00:00+14:00"}}, "calendar"),
-        ({"from": {}}, "Moment"),
-        ({"from": {"position": "1", "time": "2026-01-02T00:00:00Z"}}, "Moment"),
+        ({"from": {}}, "AsOf"),
+        ({"from": {"position": "1", "time": "2026-01-02T00:00:00Z"}}, "AsOf"),
         ({"from": {"position": None}}, "non-null"),
     ],
 )
@@ -423,7 +433,7 @@ async def test_a_filter_that_makes_no_sense_is_refused_clearly(
     still: Api, asked: dict[str, Any], says: str
 ) -> None:
     error = await still.error(EVENTS, filter=asked)
-    wrong = "GRAPHQL_VALIDATION_FAILED" if says in ("Moment", "non-null") else "BAD_USER_INPUT"
+    wrong = "GRAPHQL_VALIDATION_FAILED" if says in ("AsOf", "non-null") else "BAD_USER_INPUT"
     assert error["extensions"]["code"] == ("UNKNOWN_ARTIFACT" if says == "nobody" else wrong)
     assert says in error["message"]
 
@@ -501,7 +511,7 @@ def _told(changes: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
     found = []
     for one in changes:
-        key = (one["about"], one["name"])
+        key: tuple[Any, ...] = (one["about"], one["name"])
         if one["about"] in WHOLE:
             key += (one["per"] or "", one["tier"] or "", one["source"])
         before, after = one["before"], one["after"]

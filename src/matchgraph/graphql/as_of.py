@@ -7,7 +7,7 @@ import strawberry
 
 from matchgraph.eventstore.connection import Pool
 from matchgraph.graphql.context import Info
-from matchgraph.graphql.inputs import _moment
+from matchgraph.graphql.inputs import moment
 from matchgraph.graphql.scalars import BadInput, Position
 from matchgraph.queries.as_of import position_of
 
@@ -24,14 +24,19 @@ class AsOf:
         default=strawberry.UNSET, description="As of the last event that was recorded by then."
     )
 
+    def value(self, field: str) -> int | datetime:
+        """The position, or the time. Raises: BadInput."""
+        if isinstance(self.time, datetime):
+            return moment(f"{field}.time", self.time)
+        if isinstance(self.position, int):
+            return self.position
+        raise BadInput(f"`{field}` needs a position or a time.")
+
     async def found(self, pool: Pool) -> int:
         """The position that is meant. Raises: BadInput, BeforeHistory, TimeInFuture,
         Unavailable."""
-        if isinstance(self.time, datetime):
-            return await position_of(pool, _moment("asOf.time", self.time))
-        if isinstance(self.position, int):
-            return self.position
-        raise BadInput("`asOf` needs a position or a time.")
+        meant = self.value("asOf")
+        return meant if isinstance(meant, int) else await position_of(pool, meant)
 
 
 Then = Annotated[

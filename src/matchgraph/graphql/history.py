@@ -1,6 +1,6 @@
 """What happened: events, an artifact's history, series for charts, what changed in between."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -16,8 +16,10 @@ from matchgraph.domain.role import Role
 from matchgraph.domain.series import Point as PointValue
 from matchgraph.eventstore import codec
 from matchgraph.graphql.artifact import After, Artifact, Connection, Edge, First
+from matchgraph.graphql.as_of import AsOf
 from matchgraph.graphql.context import Info
 from matchgraph.graphql.enums import About, Every, Method, Unit
+from matchgraph.graphql.inputs import moment
 from matchgraph.graphql.rank import points
 from matchgraph.graphql.scalars import Amount, BadInput, Position, several, text
 from matchgraph.graphql.subscription import BAND, RankPartChange
@@ -37,38 +39,6 @@ class DifferenceKind(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
-
-
-@strawberry.input(
-    one_of=True,
-    description=(
-        "A moment in history: a position, or a time, which means the last event recorded by then."
-    ),
-)
-class Moment:
-    position: Position | None = strawberry.field(
-        default=strawberry.UNSET, description="As of the event at this position."
-    )
-    time: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="As of this time, with its time zone."
-    )
-
-    def value(self, field: str) -> int | datetime:
-        """The position, or the moment. Raises: BadInput."""
-        if isinstance(self.time, datetime):
-            return moment(f"{field}.time", self.time)
-        assert isinstance(self.position, int), "one of them is given, which GraphQL sees to"
-        return self.position
-
-
-def moment(field: str, value: datetime) -> datetime:
-    """Returns a moment that the database can compare with. Raises: BadInput."""
-    if value.tzinfo is None:
-        raise BadInput(f"`{field}` needs a time zone, such as 2026-11-01T00:00:00Z.")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise BadInput(f"`{field}` is no moment of this calendar in UTC.") from None
 
 
 @strawberry.type(
@@ -171,7 +141,7 @@ class Event:
     payload: JSON | None = strawberry.field(
         description=(
             "All that it says, in the newest shape, amounts as exact decimals for ONE unit. Null "
-            "for searches and outcomes, unless an auditor asks."
+            "where it may be about a person, as with searches and outcomes, unless an auditor asks."
         )
     )
     actor: str | None = strawberry.field(description="Who did it; null, unless an auditor asks.")
@@ -210,7 +180,7 @@ class Event:
             source=None if source is None else source.source,
             method=None if source is None else source.method,
             observed_at=None if source is None else source.observed_at,
-            payload=JSON(entry.payload) if audits or not entry.personal else None,
+            payload=JSON(entry.payload) if audits or entry.public else None,
             actor=entry.actor if audits else None,
             request_id=entry.request_id if audits else None,
             artifact_id=entry.artifact_id,
@@ -244,10 +214,10 @@ class EventFilter:
     actor: str | None = strawberry.field(
         default=None, description="Done by this one; for auditors alone."
     )
-    from_: Moment | None = strawberry.field(
+    from_: AsOf | None = strawberry.field(
         name="from", default=None, description="At this position or time, or later."
     )
-    to: Moment | None = strawberry.field(
+    to: AsOf | None = strawberry.field(
         default=None, description="At this position or time, or earlier."
     )
 
@@ -642,10 +612,10 @@ class HistoryQuery:
             ),
         ],
         from_: Annotated[
-            Moment, strawberry.argument(name="from", description="Compare how it was then.")
+            AsOf, strawberry.argument(name="from", description="Compare how it was then.")
         ],
         to: Annotated[
-            Moment | None, strawberry.argument(description="With how it was then; now if left out.")
+            AsOf | None, strawberry.argument(description="With how it was then; now if left out.")
         ] = None,
     ) -> WhatChanged:
         context = info.context

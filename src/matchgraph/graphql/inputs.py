@@ -1,6 +1,6 @@
 """What mutations take in, and how it becomes the domain's own values."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import strawberry
 
@@ -14,10 +14,14 @@ from matchgraph.graphql.enums import DataType, Kind, Method, Pricing, SignalName
 from matchgraph.graphql.scalars import Amount, BadInput, Count
 
 
-def _moment(field: str, value: datetime) -> datetime:
+def moment(field: str, value: datetime) -> datetime:
+    """Returns a moment that the database can compare with. Raises: BadInput."""
     if value.tzinfo is None:
         raise BadInput(f"{field} needs a time zone, such as 2026-11-01T00:00:00Z.")
-    return value
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise BadInput(f"{field} is no moment of this calendar in UTC.") from None
 
 
 @strawberry.input(description="Where a claim comes from.")
@@ -33,7 +37,7 @@ class ProvenanceInput:
         return Provenance(
             method=self.method,
             source=self.source,
-            observed_at=_moment("observedAt", self.observed_at),
+            observed_at=moment("observedAt", self.observed_at),
         )
 
 
@@ -169,7 +173,7 @@ class PriceInput:
             provider=self.provider,
             pricing=self.pricing,
             source=self.source,
-            observed_at=_moment("observedAt", self.observed_at),
+            observed_at=moment("observedAt", self.observed_at),
             amount=self.amount,
             currency=self.currency,
             per=self.per,
@@ -203,7 +207,7 @@ class SignalInput:
             name=self.name,
             value=self.value,
             source=self.source,
-            observed_at=_moment("observedAt", self.observed_at),
+            observed_at=moment("observedAt", self.observed_at),
             method=self.method,
         )
 

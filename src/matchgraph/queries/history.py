@@ -15,6 +15,7 @@ import asyncpg
 from matchgraph.domain import history
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.domain.artifact import Alias, Artifact
+from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.history import (
     About,
     Difference,
@@ -24,6 +25,7 @@ from matchgraph.domain.history import (
     differences,
     said,
 )
+from matchgraph.domain.policy import Policy
 from matchgraph.domain.search import DiscardedReport, Search
 from matchgraph.eventstore import codec
 from matchgraph.projections.changes import RANK_COLUMNS, RankChange, rank_change
@@ -47,8 +49,8 @@ def _events_of(*aggregates: type[Aggregate]) -> frozenset[type[AggregateEvent]]:
 
 
 OF_ARTIFACTS = _events_of(Artifact)
-# What says who searched, and may say for what.
-PERSONAL = frozenset(map(codec.topic_of, _events_of(Search, DiscardedReport)))
+# What anybody may read in full. All else may say who somebody is, or what they looked for.
+PUBLIC = frozenset(map(codec.topic_of, _events_of(Artifact, Alias, Policy, Calibration)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +108,9 @@ class Entry:
     names: Names
 
     @property
-    def personal(self) -> bool:
-        """Whether its payload may say who searched for what."""
-        return self.topic in PERSONAL
+    def public(self) -> bool:
+        """Whether anybody may read its payload."""
+        return self.topic in PUBLIC
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ async def events(snapshot: Snapshot, asked: Asked) -> Found:
     """
     first = pages.size(asked.first)
     low, high = asked.span
+    await plan_each_time(snapshot)
     reached = await snapshot.position()
     look = _Look(snapshot, asked, low, min(high, reached), first + 1)
     found = _Rows([], None)
@@ -169,13 +172,18 @@ class _Look:
         self._direction = "DESC" if asked.newest_first else "ASC"
 
     async def at_all(self) -> "_Rows":
-        return await self._at("e.position > $1 AND e.position <= $2", [self.low, self.high])
+        return await self._at(
+            "e.position > $1 AND e.position <= $2", [self.low, self.high], ["position"]
+        )
 
     async def at_actor(self) -> "_Rows":
-        # Spelled out, so that the partial index is seen to fit.
+        # As rows, and with what the index leaves out spelled out: no other index than that of
+        # actors has this order, and none else must be taken where an actor did little.
         return await self._at(
-            f"e.position > $1 AND e.position <= $2 AND e.actor = $3 AND e.actor <> '{ANONYMOUS}'",
-            [self.low, self.high, self._filter[1]],
+            "(e.actor, e.position) > ($1, $2) AND (e.actor, e.position) <= ($1, $3)"
+            f" AND e.actor <> '{ANONYMOUS}'",
+            [self._filter[1], self.low, self.high],
+            ["actor", "position"],
         )
 
     async def at_artifact(self, id: UUID) -> "_Rows":
@@ -183,7 +191,7 @@ class _Look:
         own = await self._at(
             "e.originator_id = $1 AND e.originator_version > $2 AND e.originator_version <= $3",
             [id, low, high],
-            key="originator_version",
+            ["originator_version"],
         )
         low, high = self.low, self.high
         if own.border is not None:
@@ -220,10 +228,11 @@ class _Look:
         for some in (stretches[:FIRST_STRETCHES], stretches[FIRST_STRETCHES:]):
             if some and len(rows) < self._limit:
                 rows += await self._snapshot.fetch(
-                    f"SELECT {COLUMNS} FROM unnest($1::bigint[]) AS stretch"
-                    f" JOIN event e ON e.position >= stretch * {STRETCH}"
+                    f"SELECT {COLUMNS} FROM unnest($1::bigint[]) AS stretch CROSS JOIN LATERAL ("
+                    f" SELECT * FROM event e WHERE e.position >= stretch * {STRETCH}"
                     f" AND e.position < (stretch + 1) * {STRETCH}"
-                    f" WHERE e.position > $2 AND e.position <= $3 AND {_meant(3)}"
+                    f" AND e.position > $2 AND e.position <= $3 AND {_meant(3)}"
+                    f" ORDER BY e.position {self._direction} LIMIT {self._limit}) AS e"
                     f" ORDER BY e.position {self._direction} LIMIT {self._limit}",
                     some,
                     self.low,
@@ -235,8 +244,8 @@ class _Look:
         last = stretches[-1]
         return _Rows(rows, last * STRETCH if self._newest else (last + 1) * STRETCH - 1)
 
-    async def _at(self, where: str, arguments: Sequence[object], key: str = "position") -> "_Rows":
-        order = f"ORDER BY e.{key} {self._direction}"
+    async def _at(self, where: str, arguments: Sequence[object], keys: Sequence[str]) -> "_Rows":
+        order = "ORDER BY " + ", ".join(f"e.{key} {self._direction}" for key in keys)
         rows = await self._snapshot.fetch(
             f"SELECT {COLUMNS} FROM"
             f" (SELECT * FROM event e WHERE {where} {order} LIMIT {self._look_through}) AS e"
@@ -342,6 +351,12 @@ async def artifact_by(snapshot: Snapshot, slug: str) -> UUID | None:
         slug,
     )
     return rows[0]["id"] if rows else None
+
+
+async def plan_each_time(snapshot: Snapshot) -> None:
+    """Plans the statements that follow by the values they are executed with. A plan for any bounds
+    takes a stretch of the log for a small part of it, and sorts what an index has in order."""
+    await snapshot.fetch("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 
 
 # From rows to what can be read.
@@ -530,6 +545,7 @@ async def what_changed(snapshot: Snapshot, id: UUID, since: int, until: int) -> 
 
     Source: for each thing, the last event about it up to either position; nothing in between.
     """
+    await plan_each_time(snapshot)
     was, now = await _said_by(snapshot, id, since, until)
     events = await _at_positions(snapshot, {p for p in (*was.values(), *now.values()) if p})
     things: dict[UUID, Thing] = {}

@@ -12,7 +12,7 @@ import asyncpg
 
 from matchgraph.domain.price import Unit, per_million
 from matchgraph.domain.series import Every, N, Point, Seen, points
-from matchgraph.queries.history import position_at
+from matchgraph.queries.history import plan_each_time, position_at
 from matchgraph.queries.snapshot import Snapshot
 
 # Of more points, days are taken together to weeks, and weeks to months.
@@ -88,6 +88,7 @@ async def prices(snapshot: Snapshot, meant: Prices) -> list[PriceSeries]:
     async def by(every: Every) -> list[PriceSeries]:
         return _price_series(await _prices(snapshot, meant, every), every, meant.since)
 
+    await plan_each_time(snapshot)
     return await _bounded(
         by, meant.every, lambda found: max((len(s.points) for s in found), default=0)
     )
@@ -101,6 +102,7 @@ async def ranks(
     every: Every,
 ) -> RankSeries:
     """The score over time; gaps while it was not on the board. Raises: Unavailable."""
+    await plan_each_time(snapshot)
     low = 0 if since is None else await position_at(snapshot, since, before=True)
     high = 2**63 - 1 if until is None else await position_at(snapshot, until)
 
@@ -152,7 +154,7 @@ FROM (
     CASE WHEN $7::timestamptz IS NULL OR h.observed_at >= $7
       THEN date_trunc($9, h.observed_at, 'UTC') END AS start
   FROM series JOIN seen h ON h.provider = series.provider AND h.per = series.per
-    AND h.tier IS NOT DISTINCT FROM series.tier AND h.source = series.source
+    AND coalesce(h.tier, '') = coalesce(series.tier, '') AND h.source = series.source
 ) AS series
 GROUP BY provider, per, tier, source, series.currency, start
 ORDER BY provider, per, tier NULLS FIRST, source, series.currency, start NULLS FIRST
