@@ -42,9 +42,23 @@ def made(slug: str, needs: str | None, self_hostable: bool | None) -> Artifact:
     return one
 
 
+# Of two the family is known; the third only bears its name.
+MODELS = [
+    Artifact.register(slug, Kind.MODEL, Facts(name=name, family=family), provenance())
+    for slug, name, family in (
+        ("aster-2", "Aster 2", "aster"),
+        ("bolt-aster-2", "Bolt Aster 2", None),
+        ("bolt-3", "Bolt 3", "bolt"),
+    )
+]
+for model in MODELS:
+    model.add_capability(capability("poems", description="Writes poems."))
+
+
 @pytest.fixture(scope="module")
 def filled(servers: Servers, template: str) -> Iterator[str]:
-    yield from shared(servers, template, [made(slug, *said) for slug, said in NEEDING.items()])
+    tables = [made(slug, *said) for slug, said in NEEDING.items()]
+    yield from shared(servers, template, MODELS + tables)
 
 
 @pytest.fixture
@@ -73,16 +87,23 @@ EXCLUDED: list[tuple[str, set[str]]] = [
 ]
 
 
+async def found(pool: Pool, text: str) -> set[str]:
+    """The slugs of the results."""
+    async with viewing(pool) as snapshot:
+        said = await Searching(None).search(snapshot, Need(text=text), today=TODAY)
+    rows = await pool.fetch(
+        "SELECT slug FROM artifact_listing WHERE id = ANY ($1)",
+        [one.candidate.artifact_id for one in said.answer.results],
+    )
+    return {row["slug"] for row in rows}
+
+
 async def test_whoever_needs_what_is_excluded_is_no_result(pool: Pool) -> None:
     for words, gone in EXCLUDED:
-        async with viewing(pool) as snapshot:
-            need = Need(text=f"extract tables, {words}")
-            found = await Searching(None).search(snapshot, need, today=TODAY)
-        slugs = {
-            row["slug"]
-            for row in await pool.fetch(
-                "SELECT slug FROM artifact_listing WHERE id = ANY ($1)",
-                [one.candidate.artifact_id for one in found.answer.results],
-            )
-        }
-        assert slugs == NEEDING.keys() - gone, words
+        assert await found(pool, f"extract tables, {words}") == NEEDING.keys() - gone, words
+
+
+async def test_what_bears_the_name_of_a_family_is_excluded_with_it(pool: Pool) -> None:
+    assert await found(pool, "poems") == {"aster-2", "bolt-aster-2", "bolt-3"}
+    for words in ("not Aster", "anything but Aster", "no Aster models", "Aster is not an option"):
+        assert await found(pool, f"poems, {words}") == {"bolt-3"}, words

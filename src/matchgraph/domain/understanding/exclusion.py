@@ -34,7 +34,7 @@ SAYS_NOT = (
 )
 SAYS_NO = (
     r"(?:(?:needs?|requires?|requiring|needing|has|have|having|with|of|from|by|uses|using) )?"
-    r"(?:no|without|w / o|sans|neither)(?: more)?"
+    r"(?:no|zero|without|w / o|sans|neither)(?: more)?"
 )
 SAYS_NOTHING = r"(?:nothing|none)(?! but| to do)"
 SAYS_BUT = (
@@ -43,11 +43,14 @@ SAYS_BUT = (
     r"(?:other than|apart from|aside from|besides|except(?: for| from)?|excluding"
     r"|with the exception of|save for|barring)"
     r"|(?:(?:any|every)(?:thing|one|body)|all|any) but"
+    r"|(?:some|any)(?:thing|one|body) else (?:than|but)"
+    r"|(?:an? |some )?(?:different|other) (?:vendor|provider|maker|company|model)s? (?:than|from)"
 )
 AWAY = r"(?:stay|keep|get|mov|steer|go)(?:e|ing|ting)?(?: me| us)? (?:away|clear|far) (?:from|of)"
 SAYS_AWAY = (
     r"(?:avoid(?:s|ing)?|skip(?:ping)?|exclude|ignor(?:e|ing)|forget(?: about)?|rul(?:e|ing) out"
     rf"|leav(?:e|ing) out|hate|dislike|distrust|boycott(?:ing)?|ban(?:ned)?|drop|ditch|{AWAY}"
+    r"|filter(?:ing)? out|omit(?:ting)?|hid(?:e|ing)|done with|devoid of|lack(?:s|ing)"
     r"|(?:get(?:ting)? )?rid of|(?:had enough|tired|sick|fed up) (?:of|with)"
     r"|(?:switch|migrat)(?:e|ing) (?:away )?from|minus|independent(?:ly)? (?:of|from)"
     r"|free (?:of|from)|unrelated to|instead of|rather than|nothing to do with)(?: :)?"
@@ -55,7 +58,7 @@ SAYS_AWAY = (
 SUBJECT = r"(?:(?:that|which|who|it|they|i|we|you|one|there)(?:'(?:s|re|m|d|ve|ll))? )"
 AUXILIARY = (
     r"(?:(?:but|and|should|must|is|are|was|were|am|be|been|would|can|could|will|shall|may|might|do"
-    r"|does|did|have|has|had|please|really|definitely|absolutely|simply|also|rather|preferably"
+    r"|does|did|have|has|had|want|wants|trying|prefer|to|please|really|definitely|absolutely|simply|also|rather|preferably"
     r"|ideally) )"
 )
 CUE = re.compile(
@@ -67,6 +70,7 @@ CUES = NOT_WORDS | words_of(
     """
     other apart aside but except exception save barring away clear far rid skip skipping ignore
     ignoring forget rule ruling leave leaving hate dislike distrust boycott boycotting ban banned
+    zero else filter filtering omit omitting hide hiding done devoid lacks lacking different
     drop ditch enough tired sick fed switch switching migrate migrating independent independently
     free unrelated instead rather w
     """
@@ -217,14 +221,25 @@ def _named_at(
         noun = line.match(NOUN, last)
         end = noun[1] if noun and line.ends(noun[1]) else last
         if (glued or line.ends(end)) and not (welcome and line.match(WELCOME, end)):
-            name = line.written(j, last)
-            # What is called like its maker is meant as well.
-            news = {f"not_{field_}": stored, "must_not_have": slugs.get(name, ())}
-            return Part(start, end, f"not_{field_}:{name}", Where(**news))  # type: ignore[arg-type]
+            return _not_named(line, start, end, field_, stored, j, last)
     if (artifact := line.name(slugs, j)) and line.ends(artifact[1]):
         (slug, *_), end = artifact
         return Part(start, end, f"must_not_have:{slug}", Where(must_not_have=(slug,)))
     return None
+
+
+def _not_named(
+    line: Line, start: int, end: int, field_: str, stored: tuple[str, ...], j: int, last: int
+) -> Part:
+    """Not of that maker, family or provider, whose name stands from `j` to `last`."""
+    name = line.written(j, last)
+    # What is called like its maker is meant as well. The family is often not known of what bears
+    # its name, and what is made from a model of it says so in its own.
+    called = line.vocabulary.artifacts.get(name, ())
+    if field_ == "families" and len(name) > 2 and name not in line.vocabulary.plain:
+        called = tuple(dict.fromkeys((*called, line.said(j, last))))
+    where = Where(**{f"not_{field_}": stored, "must_not_have": called})  # type: ignore[arg-type]
+    return Part(start, end, f"not_{field_}:{name}", where)
 
 
 def _closed(place: Place) -> Part | None:
@@ -350,7 +365,8 @@ LICENSED = re.compile(r"licen[cs](?:ed?|es|ing)(?![^\W_])")
 EXCLUDED = re.compile(
     r"(?:(?:is|are|models?|was|were) ){0,2}(?:excluded|aside|out(?: of the question)?|banned"
     r"|forbidden|blocked|prohibited|(?:not|n't) (?:allowed|wanted|an option|acceptable|possible"
-    r"|permitted|okay|ok|available to us|for (?:me|us))|off limits|a no[ -]go|free)(?: here)?"
+    r"|permitted|okay|ok|available to us|for (?:me|us))|off (?:limits|the table)|a no[ -]go"
+    r"|free)(?: here)?"
     r"(?![^\W_])"
 )
 NOT_NEEDED = re.compile(
@@ -361,7 +377,7 @@ NOT_NEEDED = re.compile(
 EXCLUDING = words_of(
     """
     excluded aside out banned forbidden blocked prohibited allowed wanted option acceptable possible
-    permitted okay ok limits go free needed required necessary unnecessary available us
+    permitted okay ok limits table go free needed required necessary unnecessary available us
     """
 )
 
@@ -379,8 +395,7 @@ def _excluded_after(line: Line) -> Iterator[Group]:
             after = line.match(EXCLUDED, end)
             if after and (after[0].group() != "free" or line.glued(end)):
                 start = i - (line.word(i - 1) in ("leave", "keep", "leaving", "keeping"))
-                id_ = f"not_{field_}:{line.written(i, end)}"
-                yield [Part(start, after[1], id_, where_of(f"not_{field_}", stored))]
+                yield [_not_named(line, start, after[1], field_, stored, i, end)]
         for end in range(min(i + 2, len(line)), i, -1):
             key = "".join(line.squashed[i:end])
             after = line.match(NOT_NEEDED, end) if _is_need(key) else None

@@ -276,8 +276,9 @@ BRIDGE = words_of(
     written implemented coded finetuned tuned like see show suggest recommend give propose list
     return get pick choose consider touch trust pay paying me us anything something everything
     stuff things those ones one model models llm llms tool tools product products service services
-    necessarily explicitly exclusively other else help work works that which send sends sending
-    sent share shares sharing upload uploads uploading data audio files documents them it my our
+    interested interest ties necessarily explicitly exclusively other else help work works that
+    which send sends sending sent share shares sharing upload uploads uploading data audio files
+    documents them it my our
     """
 )
 

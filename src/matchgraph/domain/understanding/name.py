@@ -213,7 +213,7 @@ def _licensed(line: Line, start: int, j: int, clear: bool) -> Iterator[Group]:
         return
     group: Group = []
     said = clear
-    while found:
+    while found and len(group) < 12:
         stored, end = found
         named_so = line.word(end).startswith(LICENSED) or line.word(end - 1).startswith(LICENSED)
         said = said or named_so or any(c.isdigit() for c in line.said(j, end))
@@ -256,9 +256,14 @@ def _for_business(line: Line, i: int) -> Iterator[Group]:
 @everywhere
 def _names_at(line: Line) -> Iterator[Group]:
     """Licences that stand for themselves: Apache 2.0, MIT-licensed."""
+    read_until = 0
     for i in range(len(line)):
-        if not line.glued(i) and line.squashed[i] and line.squashed[i][0] in LICENCE_LETTERS:
-            yield from _licensed(line, i, i, False)
+        letter = line.squashed[i][:1]
+        if i >= read_until and not line.glued(i) and letter and letter in LICENCE_LETTERS:
+            for group in _licensed(line, i, i, False):
+                # A list is read from its beginning.
+                read_until = group[-1].end
+                yield group
 
 
 LICENCE_LETTERS = frozenset("abcglmopuiwz0")
