@@ -59,6 +59,8 @@ async def _known(db: Connection, batch: Batch) -> dict[tuple[str, str], dict[str
     """What there is of the capabilities that change; those that come with the batch are new."""
     first = {_key(event): event for _, event in reversed(batch)}
     asked = [key for key, event in first.items() if not isinstance(event, Added)]
+    if not asked:
+        return {}
     rows = await db.fetch(
         "SELECT c.* FROM unnest($1::uuid[], $2::text[]) AS asked (artifact_id, key)"
         " JOIN capability_listing c USING (artifact_id, key)",
