@@ -22,7 +22,7 @@ from matchgraph.ledger.head import BadHead, Head
 # Units: events. Read with one COPY; after each, whoever waits hears how far it has come.
 PAGE = 20_000
 # Units: events. Below that, processes take longer to start than they save.
-WORTH_PROCESSES = 100_000
+WORTH_PROCESSES = 500_000
 MOST_PROCESSES = 16
 
 Progress = Callable[[int, int], None]
