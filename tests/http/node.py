@@ -62,7 +62,7 @@ async def following(
     asked = json.dumps({"query": query, "variables": variables})
     said = [transport, str(port), asked, str(count), *([authorization] if authorization else [])]
     process = await asyncio.create_subprocess_exec(
-        node(), "follow.mjs", *said, cwd=CLIENTS, stdout=PIPE
+        str(node()), "follow.mjs", *said, cwd=CLIENTS, stdout=PIPE
     )
     try:
         yield Follower(process)
