@@ -15,6 +15,7 @@ from matchgraph.domain.ranking import MILLION, PARTS
 from matchgraph.domain.role import Role
 from matchgraph.domain.series import Point as PointValue
 from matchgraph.eventstore import codec
+from matchgraph.graphql.access import require
 from matchgraph.graphql.artifact import After, Artifact, Connection, Edge, First
 from matchgraph.graphql.as_of import AsOf
 from matchgraph.graphql.context import Info
@@ -235,11 +236,11 @@ def _topics(topics: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _actor(info: Info, actor: str | None) -> str | None:
-    if actor is not None and info.context.role < Role.AUDITOR:
-        raise BadInput(
-            "`filter.actor` is for auditors: who did what is told to nobody else.", "FORBIDDEN"
-        )
-    return None if actor is None else text("filter.actor", actor, limit=500)
+    if actor is None:
+        return None
+    # Who did what is told to nobody else.
+    require(info.context, "filter.actor", Role.AUDITOR)
+    return text("filter.actor", actor, limit=500)
 
 
 async def _known(snapshot: Snapshot, field: str, slug: str) -> UUID:
