@@ -34,7 +34,7 @@ ALTER TABLE trail_alias OWNER TO matchgraph_app;
 ALTER TABLE trail_topic OWNER TO matchgraph_app;
 INSERT INTO projection_checkpoint (name) VALUES ('trail');
 
--- What the public does, searches above all, costs no entry here; docs/history.md has the figures.
+-- What the public does, searches above all, costs no entry here.
 CREATE INDEX event_by_actor ON event (actor, position) WHERE actor <> 'anonymous';
 
 -- migrate: rollback

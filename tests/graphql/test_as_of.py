@@ -59,6 +59,11 @@ fragment artifact on Artifact {
   rank { ...rank }
   rankHistory(first: 50) { edges { cursor node {
     position slug listed score low high coverage place band artifact { slug status position } } } }
+  history(first: 50) { position edges { cursor node {
+    position recordedAt topic summary source method observedAt payload artifact { slug status }
+    changes { about name field kind before after sentence } } } pageInfo { hasNextPage } }
+  priceSeries { provider unit points { at value low high observations } }
+  rankSeries { points { at value position } }
   timesMatched
   matchEdges(first: 2) { edges { cursor node {
     intent capabilityKey shown clicked chosen succeeded failed dismissed searchers exposure utility
@@ -400,9 +405,14 @@ NOW_ONLY = {
     "match_searcher": "reports are of now",
     "rank_match": "calibrations are of now",
     "rank_match_total": "calibrations are of now",
+    "api_key": "keys are of now",
+    "forgotten_key": "who is forgotten now is not told of then either",
 }
 # Tables whose rows never change, or hold positions that queries ask by.
-SAME_THEN = {"search_artifact", "search_document", "rank_matched", "price_withdrawn"}
+SAME_THEN = {
+    *("search_artifact", "search_document", "rank_matched", "price_withdrawn"),
+    *("trail", "trail_alias", "trail_topic"),
+}
 
 
 async def test_every_table_is_seen_as_of_then_or_has_a_reason_not_to_be(pool: Pool) -> None:

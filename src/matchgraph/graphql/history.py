@@ -28,7 +28,7 @@ from matchgraph.projections.changes import RankChange
 from matchgraph.queries import history as queries
 from matchgraph.queries import series
 from matchgraph.queries.artifact import by_ids
-from matchgraph.queries.history import Asked, Entry, Found
+from matchgraph.queries.history import NEWEST_POSITION, Asked, Entry, Found
 from matchgraph.queries.position import reach
 from matchgraph.queries.snapshot import Snapshot, viewing
 
@@ -258,7 +258,7 @@ async def _span(snapshot: Snapshot, filter: EventFilter) -> tuple[int, int]:
     low = None if filter.from_ is None else filter.from_.value("filter.from")
     high = None if filter.to is None else filter.to.value("filter.to")
     _in_order("filter.", low, high)
-    since, until = 0, 2**63 - 1
+    since, until = 0, NEWEST_POSITION
     if isinstance(low, datetime):
         since = await queries.position_at(snapshot, low, before=True)
     elif low is not None:
@@ -301,15 +301,18 @@ async def history_of(
     first: int,
     after: str | None,
 ) -> EventConnection:
-    """The events of one artifact and its aliases. Raises: BadInput, BadCursor, Unavailable."""
+    """The events of one artifact and its aliases, as of then no later ones. Raises: BadInput,
+    BadCursor, Unavailable."""
+    snapshot = info.context.view(info).snapshot
     asked = Asked(
         artifact_id=artifact_id,
         topics=_topics(topics),
+        until=snapshot.as_of or NEWEST_POSITION,
         newest_first=not oldest_first,
         first=first,
         after=after,
     )
-    found = await queries.events(info.context.view(info).snapshot, asked)
+    found = await queries.events(snapshot, asked)
     return _shown(found, info.context.role, after)
 
 

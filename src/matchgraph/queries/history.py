@@ -38,6 +38,8 @@ from matchgraph.queries.snapshot import Snapshot
 MOST_LOOKED_THROUGH = 10_000
 ANONYMOUS = "anonymous"
 NEWEST, OLDEST = "newest_event", "oldest_event"
+# Whatever comes: no position is behind it.
+NEWEST_POSITION = 2**63 - 1
 
 
 def _events_of(*aggregates: type[Aggregate]) -> frozenset[type[AggregateEvent]]:
@@ -65,7 +67,7 @@ class Asked:
     topics: tuple[str, ...] | None = None
     actor: str | None = None
     since: int = 0
-    until: int = 2**63 - 1
+    until: int = NEWEST_POSITION
     newest_first: bool = True
     first: int = 20
     after: str | None = None
