@@ -24,6 +24,7 @@ import pytest
 from matchgraph import settings
 from matchgraph.__main__ import _unreachable, _without_password
 from matchgraph.graphql.schema import sdl
+from matchgraph.ledger.head import new_key
 from matchgraph.servers import Servers
 from tests.conftest import url_of
 
@@ -544,7 +545,12 @@ def test_a_key_that_cannot_be_is_refused_in_plain_words(
 def test_production_lets_nobody_change_anything_until_the_first_key_is_issued(
     tmp_path: Path,
 ) -> None:
-    production = {"MATCHGRAPH_MODE": "production", "MATCHGRAPH_SECRET": "s" * 32}
+    production = {
+        "MATCHGRAPH_MODE": "production",
+        "MATCHGRAPH_SECRET": "s" * 32,
+        "MATCHGRAPH_SEARCH_KEYS": "k" * 32,
+        "MATCHGRAPH_LEDGER_KEY": new_key(),
+    }
     served = Served(tmp_path, **production).wait()
     with pytest.raises(TypeError):  # there is no data to look into
         served.ask(REGISTER)["registerArtifact"]

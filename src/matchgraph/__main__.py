@@ -239,7 +239,6 @@ def rebuild(
     if name not in (None, "all", *known):
         _fail(f"There is no read model {name!r}; there are {', '.join(known)}.", code=2)
     with _servers(_settings()) as servers:
-        _run(migrations.apply(servers.database_url))
         for projection in [known[name]] if name in known else known.values():
             with _bar(projection.name) as bar:
 

@@ -11,7 +11,6 @@ import asyncpg
 import msgspec
 import typer
 
-from matchgraph import migrate
 from matchgraph.cli.ledger import KEPT_HEAD, kept_head
 from matchgraph.cli.tools import Tools
 from matchgraph.eventstore.codec import Undecodable, UnknownTopic
@@ -49,7 +48,6 @@ async def _replayed(
 
     Raises: NoSuchMoment, BadFolder, and as `Replay.advance`.
     """
-    await migrate.apply(url)
     made = None if out is None else _empty(out)
     try:
         async with replaying(url, PROJECTIONS) as replay:
@@ -113,7 +111,6 @@ async def _written(replay: Replay, out: Path) -> list[ModelDigest]:
 
 async def _verified(url: str, most: int, on_progress: Progress) -> list[Verified]:
     """Compares every read model in use with the log. Raises: as `Replay.advance`."""
-    await migrate.apply(url)
     async with aclosing(verify_models(url, PROJECTIONS, on_progress, most=most)) as found:
         return [one async for one in found]
 

@@ -13,7 +13,7 @@ import rich
 import typer
 from rich.markup import escape
 
-from matchgraph import embedding, migrate
+from matchgraph import embedding
 from matchgraph import settings as environment
 from matchgraph.cli.tools import Tools
 from matchgraph.commands import forgetting
@@ -43,7 +43,6 @@ class Open:
 @asynccontextmanager
 async def opened(database_url: str, masters: Iterable[str]) -> AsyncIterator[Open]:
     """The store, the keys, and a connection that may take its time."""
-    await migrate.apply(database_url)
     pool = await open_pool(database_url, "keys", size=2, statement_timeout=60)
     db = await connect(database_url, "forgetting")
     try:
