@@ -17,6 +17,7 @@ from matchgraph.domain.searcher import Searcher
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.searcher_keys import SealedText, SearcherKeys, label_of
 from matchgraph.eventstore.store import Store
+from matchgraph.ledger.head import new_key
 from matchgraph.projections.forgotten_key import FORGOTTEN_KEY
 from matchgraph.servers import Servers
 from tests.conftest import project
@@ -209,7 +210,11 @@ async def test_a_master_key_is_replaced_and_without_it_searchers_can_be_given_up
 
 
 async def test_production_needs_its_search_keys(operator: Operator) -> None:
-    said = {"MATCHGRAPH_MODE": "production", "MATCHGRAPH_SEARCH_KEYS": ""}
+    said = {
+        "MATCHGRAPH_MODE": "production",
+        "MATCHGRAPH_SEARCH_KEYS": "",
+        "MATCHGRAPH_LEDGER_KEY": new_key(),
+    }
     for arguments in (("serve",), ("forget", "ann"), ("rotate-search-keys",)):
         done = await operator.run(*arguments, **said)
         assert done.returncode == 2, arguments

@@ -320,7 +320,7 @@ async def test_an_id_of_nothing_is_null_and_leaves_its_neighbours_alone(furnishe
         a=global_id(f"Artifact:{nobody}"),
         b=global_id(f"Capability:{nobody}/parse-tables"),
     )
-    assert data == {"a": None, "b": None, "c": None, "position": {"head": "14"}}
+    assert data == {"a": None, "b": None, "c": None, "position": {"head": "15"}}
 
 
 NO_IDS: list[str] = [

@@ -145,7 +145,7 @@ def words_of(search: Search) -> list[SealedText]:
     ]
 
 
-STATISTICS = ("match_words", "forgotten_key")
+STATISTICS = ("match_words", "forgotten_key", "trail_topic")
 
 
 async def statistics(url: str) -> dict[str, list[str]]:

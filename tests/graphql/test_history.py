@@ -138,6 +138,10 @@ async def past(
 
 # The log in words.
 
+WEIGHED = (
+    "ranks are weighed anew: mcp by adoption 0.2, quality 0.25, ecosystem 0.1, match graph 0.3,"
+    " freshness 0.15, half-life 180 days"
+)
 SENTENCES = {
     "artifact.absorbed.v1": "parser-two was merged into parser",
     "artifact.aliased.v1": "the alias parser-latest leads to parser",
@@ -162,11 +166,12 @@ SENTENCES = {
     "outcome.discarded.v1": (
         "a report that parser was clicked counts nowhere: no more than was known"
     ),
+    "key.issued.v1": "a key of the role curator was issued",
+    "key.revoked.v1": "a key was revoked",
     "outcome.reported.v1": "parser was chosen at place 1 of a search",
-    "policy.adopted.v1": (
-        "ranks are weighed anew: mcp by adoption 0.2, quality 0.25, ecosystem 0.1, match graph 0.3,"
-        " freshness 0.15, half-life 180 days"
-    ),
+    "outcome.reported.v2": "parser was chosen at place 1 of a search",
+    "policy.adopted.v1": WEIGHED,
+    "policy.adopted.v2": WEIGHED,
     "price.observed.v1": (
         "price of parser at provider acme (batch): 0.15 USD per 1M input tokens, not known before"
     ),
@@ -175,12 +180,15 @@ SENTENCES = {
     ),
     "ranks.calibrated.v1": "ranks are measured by 2 scales as of 2026-11-23 and position 4711",
     "search.answered.v1": "a search was answered with 2 artifacts: parser, parser-two",
+    "search.answered.v2": "a search was answered with 2 artifacts: parser, parser-two",
     "search.continued.v1": "a search went on with 1 artifact: parser-latest",
+    "search.continued.v2": "a search went on with 1 artifact: parser-latest",
+    "searcher.forgotten.v1": "a searcher was forgotten",
     "signal.observed.v1": "stars of parser by github: not known → 1200",
 }
 SAMPLES = sorted(SENTENCES, key=lambda name: (not name.startswith("artifact.registered"), name))
 # Who looks for what is nobody's business.
-PERSONAL = ("search.", "outcome.")
+PERSONAL = ("search.", "outcome.", "searcher.", "key.")
 
 
 def _recorded() -> Iterator[StoredEvent]:

@@ -19,10 +19,12 @@ from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.capability import Capability
 from matchgraph.domain.comparison import shown_amount, tenths
 from matchgraph.domain.decimals import plain
+from matchgraph.domain.key import Key
 from matchgraph.domain.policy import KindPolicy, Policy
 from matchgraph.domain.price import Price, PriceLine
 from matchgraph.domain.provenance import Method, Provenance
 from matchgraph.domain.search import Discard, DiscardedReport, Outcome, Search
+from matchgraph.domain.searcher import Searcher
 from matchgraph.domain.signal import Signal
 
 # So much of a text is shown in a sentence, and so many changes of one event.
@@ -278,6 +280,12 @@ def summary(
             return (
                 f"{about} {_OUTCOMES[event.outcome]} at place {event.served.position} of a search"
             )
+        case Key.Issued():
+            return f"a key of the role {event.role.value} was issued"
+        case Key.Revoked():
+            return "a key was revoked"
+        case Searcher.Forgotten():
+            return "a searcher was forgotten"
         case DiscardedReport.Recorded():
             what = about if event.artifact_id else "a result"
             return f"a report that {what} {_OUTCOMES[event.outcome]} counts nowhere:" + (
