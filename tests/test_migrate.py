@@ -13,9 +13,10 @@ import pytest
 from pogo_core.util import migrate as pogo
 
 from matchgraph import migrate
+from matchgraph.eventstore.store import open_store
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.servers import Servers
-from tests.conftest import url_of
+from tests.conftest import project, url_of
 from tests.projections.tables import contents, rebuilt
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,9 @@ async def test_words_in_plain_leave_the_read_models_and_a_rebuild_gives_the_same
     assert await admin.fetchval("SELECT position FROM search_in_plain") == 1
     assert await admin.fetchval("SELECT searches FROM match_cluster") == 1
     await admin.close()
+    async with open_store(empty) as store:
+        # What came with later migrations begins with the first event.
+        await project(empty, store)
     live = await contents(empty)
     assert "tables" not in str(live.values())
     assert await rebuilt(empty) == live

@@ -59,6 +59,12 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def _default() -> None:
+    """A child ignores what this process does, as under nohup or in the background of a script."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def holder(folder: Path, *prefix: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", HOLDER, str(folder)],
@@ -67,8 +73,7 @@ def holder(folder: Path, *prefix: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Under nohup this process ignores it, and a child would with it.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=_default,
     )
 
 

@@ -24,6 +24,7 @@ def test_a_refusal_names_its_facts_in_one_sentence(refusal: type[Refusal]) -> No
     sample = {
         str: "said",
         int: 2026,
+        tuple[int, ...]: (1, 2),
         date: date(2026, 1, 1),
         datetime: datetime.fromisoformat("2026-01-01T00:00:00Z"),
     }

@@ -310,7 +310,7 @@ DISCARDED = UUID("4f1c1c8e-7b1f-4f5e-9a55-1f2f7d9c0b11")
 SOURCE = "https://example.org"
 CLUSTER = UUID("9b2f2a76-5d0e-4b43-8f5e-0f4a6c1d2e3f")
 SEARCHER = "9f86d081884c7d659a2feaa0c55ad015"
-KEY = UUID("f3b1c2d4-0a5e-4c6b-9d7f-8e1a2b3c4d5e")
+SEARCHER_KEY = UUID("f3b1c2d4-0a5e-4c6b-9d7f-8e1a2b3c4d5e")
 SERVED = Served(artifact_id=PARSER, capability="parse-tables", position=1, score=812_345)
 TOO = Served(artifact_id=TWO, position=2, score=0, explored=True)
 
@@ -563,7 +563,7 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
         {
             "timestamp": at(557650),
             "originator_topic": "search",
-            "words": Sealed(key=KEY, need=b"\x00need\xff", label=b"\xfflabel"),
+            "words": Sealed(key=SEARCHER_KEY, need=b"\x00need\xff", label=b"\xfflabel"),
             "cluster": CLUSTER,
             "searcher": SEARCHER,
             "served": (SERVED, TOO),
@@ -649,7 +649,7 @@ SAMPLES: dict[str, tuple[UUID, type[AggregateEvent], dict[str, Any]]] = {
             "timestamp": at(557650),
             "originator_topic": "searcher",
             "searcher": SEARCHER,
-            "key": KEY,
+            "key": SEARCHER_KEY,
         },
     ),
 }
