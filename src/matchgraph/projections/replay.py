@@ -58,15 +58,8 @@ async def position_at(db: Connection, until: int | datetime | None) -> int:
         raise NoSuchMoment(
             f"{_written(until)} is before the first event, which was recorded at {_written(first)}."
         )
-    # Times follow the order of positions, so no index of theirs is needed.
-    low, high = 1, head
-    while low < high:
-        middle = (low + high + 1) // 2
-        at: datetime = await db.fetchval(
-            "SELECT recorded_at FROM event WHERE position = $1", middle
-        )
-        low, high = (middle, high) if at <= until else (low, middle - 1)
-    return low
+    found: int = await db.fetchval("SELECT event_by($1)", until)
+    return found
 
 
 def _written(moment: datetime) -> str:

@@ -6,7 +6,7 @@ more the longer the log or an artifact's history is. docs/history.md says what c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -312,21 +312,14 @@ async def _version(snapshot: Snapshot, id: UUID, position: int) -> int:
 
 
 async def position_at(snapshot: Snapshot, moment: datetime, *, before: bool = False) -> int:
-    """The last position that was recorded by that moment, or before it; 0: none was. Time never
-    runs backwards in the log, so thirty looks find one among a billion. Raises: Unavailable."""
-    by = "<" if before else "<="
+    """The last position that was recorded by that moment, or before it; 0: none was. Raises:
+    Unavailable."""
+    step = "- interval '1 microsecond'" if before else ""
     rows = await snapshot.fetch(
-        "WITH RECURSIVE seek (low, high) AS ("
-        " SELECT 0::bigint, (SELECT coalesce(max(position), 0) FROM event)"
-        " UNION ALL"
-        f" SELECT CASE WHEN e.recorded_at {by} $1 THEN middle ELSE low END,"
-        f"  CASE WHEN e.recorded_at {by} $1 THEN high ELSE middle - 1 END"
-        " FROM seek CROSS JOIN LATERAL (SELECT (low + high + 1) / 2) AS half (middle)"
-        " JOIN event e ON e.position = middle WHERE low < high"
-        ") SELECT low FROM seek WHERE low = high",
+        f"SELECT coalesce(event_by($1::timestamptz {step}), max(position), 0) AS last FROM event",
         moment,
     )
-    return int(rows[0]["low"])
+    return int(rows[0]["last"])
 
 
 async def as_of(snapshot: Snapshot, moment: int | datetime) -> int:
@@ -334,11 +327,15 @@ async def as_of(snapshot: Snapshot, moment: int | datetime) -> int:
 
     A position that no event has yet is left to whoever waits for it.
     """
-    rows = await snapshot.fetch("SELECT recorded_at FROM event ORDER BY position DESC LIMIT 1")
-    last = rows[0]["recorded_at"] if rows else datetime.min.replace(tzinfo=UTC)
-    if isinstance(moment, datetime) and moment > max(datetime.now(UTC), last):
+    position: int | None
+    if isinstance(moment, int):
+        position = moment
+    else:
+        rows = await snapshot.fetch("SELECT event_by($1) AS last", moment)
+        position = rows[0]["last"]
+    if position is None:
+        assert isinstance(moment, datetime), "a position is one"
         raise TimeInFuture(moment)
-    position = moment if isinstance(moment, int) else await position_at(snapshot, moment)
     if position < 1:
         raise BeforeHistory(moment)
     return position
