@@ -35,7 +35,7 @@ from matchgraph.cli import audit, forgetting
 from matchgraph.cli import ledger as ledger_commands
 from matchgraph.cli.audit import UNREADABLE
 from matchgraph.cli.progress import Lines, RateColumn
-from matchgraph.cli.tools import Tools
+from matchgraph.cli.tools import COMMAND_LINE, Tools
 from matchgraph.commands import key as key_commands
 from matchgraph.commands.artifact import merge as merge_artifact
 from matchgraph.commands.artifact import tell_apart as tell_artifacts_apart
@@ -74,8 +74,6 @@ stderr = Console(stderr=True)
 T = TypeVar("T")
 
 PARTLY, UNREACHABLE = 1, 3
-# The actor of what an operator does here.
-COMMAND_LINE = "command line"
 DRAFTS_AT_ONCE, SIGNALS_AT_ONCE = 200, 5_000
 
 program = typer.Typer(

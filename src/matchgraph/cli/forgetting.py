@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from matchgraph import embedding
 from matchgraph import settings as environment
-from matchgraph.cli.tools import Tools
+from matchgraph.cli.tools import COMMAND_LINE, Tools
 from matchgraph.commands import forgetting
 from matchgraph.commands.forgetting import Forgetting, UnknownSearcher
 from matchgraph.commands.searcher import pseudonyms
@@ -47,7 +47,7 @@ async def opened(database_url: str, masters: Iterable[str]) -> AsyncIterator[Ope
     db = await connect(database_url, "forgetting")
     try:
         async with open_store(database_url) as store:
-            request = Request(actor="operator", request_id=uuid4().hex)
+            request = Request(actor=COMMAND_LINE, request_id=uuid4().hex)
             yield Open(store, db, SearcherKeys(pool, tuple(masters)), request)
     finally:
         await db.close()

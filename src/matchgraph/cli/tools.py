@@ -8,6 +8,9 @@ from typing import Any, NoReturn
 from matchgraph.servers import Servers
 from matchgraph.settings import Settings
 
+# The actor of what an operator does by command line.
+COMMAND_LINE = "command line"
+
 
 @dataclass(frozen=True)
 class Tools:
