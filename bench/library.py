@@ -1,5 +1,6 @@
 """The peer: the same catalog as one would build it with the eventsourcing library alone."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -10,8 +11,10 @@ from uuid import UUID
 from eventsourcing.application import Application
 from eventsourcing.persistence import JSONTranscoder, Tracking, Transcoding
 from eventsourcing.postgres import PostgresFactory, PostgresTrackingRecorder
+from eventsourcing.projection import ApplicationSubscription
 from psycopg.sql import SQL
 
+from bench.frame import Round
 from matchgraph.domain.aggregate import AggregateEvent
 from matchgraph.domain.artifact import Artifact, Facts
 from matchgraph.domain.price import Price, Pricing, Unit
@@ -164,3 +167,14 @@ def view(url: str) -> Iterator[View]:
     """The read models on that database."""
     with PostgresFactory(environment(url, 1)) as factory:
         yield factory.tracking_recorder(View)
+
+
+def follow(application: Catalog, view: View, count: int) -> Round:
+    """How long the library's own loop takes to bring the view to that event, one by one."""
+    start = time.perf_counter()
+    with ApplicationSubscription(application, gt=0) as subscription:
+        for event, tracking in subscription:
+            view.record(event, tracking)
+            if tracking.notification_id == count:
+                break
+    return Round(count, time.perf_counter() - start)

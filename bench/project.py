@@ -1,12 +1,10 @@
 """Prices and signals into the read models, each event once."""
 
 import asyncio
-import time
 from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
-from eventsourcing.projection import ApplicationSubscription
 
 from bench import history, library
 from bench.frame import Bench, Goal, Round, Table, timed
@@ -72,7 +70,7 @@ async def run(bench: Bench) -> None:
             async with bench.database(filled) as copy:
                 with library.catalog(copy) as application, library.view(copy) as view:
                     library.fill(application, few)
-                    return await asyncio.to_thread(_library, application, view, len(few))
+                    return await asyncio.to_thread(library.follow, application, view, len(few))
 
         table.add(LIBRARY, "events", peer)
         await bench.measure(table)
@@ -92,13 +90,3 @@ async def _advance(url: str, most: int, *, page: int, durable: bool = False) -> 
     assert stuck == 0, "no projection is stuck"
     await connection.close()
     return rounds[0]
-
-
-def _library(application: library.Catalog, view: library.View, count: int) -> Round:
-    start = time.perf_counter()
-    with ApplicationSubscription(application, gt=0) as subscription:
-        for event, tracking in subscription:
-            view.record(event, tracking)
-            if tracking.notification_id == count:
-                break
-    return Round(count, time.perf_counter() - start)

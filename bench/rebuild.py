@@ -1,13 +1,11 @@
 """From the log to ranks: a replay, and a rebuild to the point where its tables are in use."""
 
 import asyncio
-import time
 from contextlib import aclosing
 from functools import partial
 from urllib.parse import urlsplit
 
 import asyncpg
-from eventsourcing.projection import ApplicationSubscription
 
 from bench import history, library
 from bench.frame import Bench, Goal, Round, Table, timed
@@ -76,7 +74,7 @@ async def run(bench: Bench) -> None:
             async with bench.database() as empty:
                 with library.catalog(empty) as application, library.view(empty) as view:
                     library.fill(application, few)
-                    return await asyncio.to_thread(_library, application, view, len(few))
+                    return await asyncio.to_thread(library.follow, application, view, len(few))
 
         table.add(REBUILD, "events", rebuilt)
         table.add(REPLAY, "events", replayed)
@@ -111,13 +109,3 @@ async def _bare(url: str, count: int) -> Round:
     assert newest, "something was heard"
     await db.close()
     return rounds[0]
-
-
-def _library(application: library.Catalog, view: library.View, count: int) -> Round:
-    start = time.perf_counter()
-    with ApplicationSubscription(application, gt=0) as subscription:
-        for event, tracking in subscription:
-            view.record(event, tracking)
-            if tracking.notification_id == count:
-                break
-    return Round(count, time.perf_counter() - start)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
+from matchgraph.eventstore.errors import Unavailable
+
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -40,6 +42,16 @@ LOST = (
 )
 # What the database says when it is there and cannot take anything in.
 FULL = (asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError)
+
+
+async def fetch(pool: Pool, query: str, *arguments: object) -> list[asyncpg.Record]:
+    """The rows. Raises: Unavailable."""
+    try:
+        return await pool.fetch(query, *arguments)
+    except LOST as reason:
+        raise Unavailable(f"the database is away: {reason}") from reason
+    except FULL as reason:
+        raise Unavailable(f"the database cannot answer: {reason}") from reason
 
 
 def _settings(purpose: str, extra: dict[str, str]) -> dict[str, str]:

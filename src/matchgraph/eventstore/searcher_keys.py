@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from matchgraph.eventstore.connection import FULL, LOST, Pool
-from matchgraph.eventstore.errors import Unavailable
+from matchgraph.eventstore.connection import Pool, fetch
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +148,8 @@ class SearcherKeys:
         if known is not None:
             return known
         id, key = uuid4(), AESGCM.generate_key(KEY * 8)
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT id, searcher, master, wrapped FROM searcher_key_for($1, $2, $3, $4)",
             id,
             searcher,
@@ -165,7 +165,8 @@ class SearcherKeys:
         """
         keys = {one.key: self._recall(one.key) for one in texts}
         if missing := [id for id, key in keys.items() if key is None]:
-            for row in await self._fetch(
+            for row in await fetch(
+                self._pool,
                 "SELECT id, searcher, master, wrapped FROM searcher_key WHERE id = ANY ($1)",
                 missing,
             ):
@@ -177,7 +178,8 @@ class SearcherKeys:
 
     async def held(self, searchers: Iterable[str]) -> list[Held]:
         """The keys that these searchers have. Raises: Unavailable."""
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT id, searcher FROM searcher_key WHERE searcher = ANY ($1) ORDER BY searcher",
             list(searchers),
         )
@@ -185,22 +187,27 @@ class SearcherKeys:
 
     async def held_by_id(self, ids: Iterable[UUID]) -> list[Held]:
         """Those of the keys that are there. Raises: Unavailable."""
-        rows = await self._fetch(
-            "SELECT id, searcher FROM searcher_key WHERE id = ANY ($1) ORDER BY searcher", list(ids)
+        rows = await fetch(
+            self._pool,
+            "SELECT id, searcher FROM searcher_key WHERE id = ANY ($1) ORDER BY searcher",
+            list(ids),
         )
         return [Held(row["id"], row["searcher"]) for row in rows]
 
     async def check(self) -> None:
         """Raises: UnknownMaster when no master key given unwraps one of the keys; Unavailable."""
-        rows = await self._fetch(
-            "SELECT master FROM searcher_key WHERE master <> ALL ($1) LIMIT 1", list(self._masters)
+        rows = await fetch(
+            self._pool,
+            "SELECT master FROM searcher_key WHERE master <> ALL ($1) LIMIT 1",
+            list(self._masters),
         )
         if rows:
             raise UnknownMaster(rows[0]["master"])
 
     async def lost(self) -> list[Held]:
         """The keys that no master key given unwraps. Raises: Unavailable."""
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT id, searcher FROM searcher_key WHERE master <> ALL ($1) ORDER BY searcher",
             list(self._masters),
         )
@@ -214,11 +221,12 @@ class SearcherKeys:
         Raises: DamagedKey, Unavailable.
         """
         older = [name for name in self._masters if name != self._newest.name]
-        (count,) = await self._fetch(
-            "SELECT count(*) AS keys FROM searcher_key WHERE master = ANY ($1)", older
+        (count,) = await fetch(
+            self._pool, "SELECT count(*) AS keys FROM searcher_key WHERE master = ANY ($1)", older
         )
         done = 0
-        while rows := await self._fetch(
+        while rows := await fetch(
+            self._pool,
             "SELECT id, searcher, master, wrapped FROM searcher_key WHERE master = ANY ($1)"
             " LIMIT $2",
             older,
@@ -226,7 +234,8 @@ class SearcherKeys:
         ):
             wrapped = [self._newest.wrap(row["searcher"], self._unwrapped(row)) for row in rows]
             # A key that is destroyed meanwhile stays so.
-            await self._fetch(
+            await fetch(
+                self._pool,
                 "UPDATE searcher_key k SET master = $1, wrapped = u.wrapped"
                 " FROM unnest($2::uuid[], $3::bytea[]) AS u (id, wrapped) WHERE k.id = u.id",
                 self._newest.name,
@@ -259,14 +268,6 @@ class SearcherKeys:
         if master is None:
             raise UnknownMaster(row["master"])
         return master.unwrap(row["searcher"], row["wrapped"])
-
-    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await self._pool.fetch(query, *arguments)
-        except LOST as reason:
-            raise Unavailable(f"the database is away: {reason}") from reason
-        except FULL as reason:
-            raise Unavailable(f"the database cannot answer: {reason}") from reason
 
 
 def label_of(search_id: UUID) -> str:

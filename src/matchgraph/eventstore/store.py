@@ -15,7 +15,7 @@ from eventsourcing.persistence import StoredEvent
 from matchgraph.domain.aggregate import Aggregate, AggregateEvent
 from matchgraph.eventstore import codec
 from matchgraph.eventstore.appender import Appender, Request
-from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
+from matchgraph.eventstore.connection import FULL, LOST, Pool, fetch, open_pool
 from matchgraph.eventstore.errors import (
     AlreadyDone,
     Conflict,
@@ -142,7 +142,8 @@ class Store:
         return int(row["position"])
 
     async def _remembered(self, request: Request) -> asyncpg.Record | None:
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT payload, position FROM command WHERE actor = $1 AND idempotency_key = $2",
             request.actor,
             request.idempotency_key,
@@ -156,7 +157,8 @@ class Store:
 
     async def load_many(self, ids: Sequence[UUID]) -> dict[UUID, Aggregate]:
         """Those of the aggregates that exist, by id. Raises: as `load`."""
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT originator_id, originator_version, topic, state FROM event"
             " WHERE originator_id = ANY ($1) ORDER BY originator_id, originator_version",
             list(ids),
@@ -169,19 +171,20 @@ class Store:
 
     async def head(self) -> int:
         """The position of the newest event, 0 while there is none. Raises: Unavailable."""
-        rows = await self._fetch("SELECT coalesce(max(position), 0) FROM event")
+        rows = await fetch(self._pool, "SELECT coalesce(max(position), 0) FROM event")
         return int(rows[0][0])
 
     async def now(self) -> datetime:
         """The moment by the database's clock, which all processes share. Raises: Unavailable."""
-        rows = await self._fetch("SELECT clock_timestamp()")
+        rows = await fetch(self._pool, "SELECT clock_timestamp()")
         moment: datetime = rows[0][0]
         return moment
 
     async def began(self, originator_id: UUID) -> str | None:
         """The actor of an aggregate's first event; None while there is none. Raises:
         Unavailable."""
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT actor FROM event WHERE originator_id = $1 AND originator_version = 1",
             originator_id,
         )
@@ -190,7 +193,8 @@ class Store:
     async def read(self, after: int, limit: int = MOST_IN_PAGE) -> list[Recorded]:
         """The next events, in order. Raises: Unavailable, UnknownTopic, Undecodable."""
         # Positions have no gaps, so a page is a range.
-        rows = await self._fetch(
+        rows = await fetch(
+            self._pool,
             "SELECT position, originator_id, originator_version, topic, state, recorded_at,"
             " actor, request_id, idempotency_key FROM event"
             " WHERE position > $1 AND position <= $2 ORDER BY position",
@@ -222,14 +226,6 @@ class Store:
                     after = page[-1].position
                 else:
                     await wakes.wait()
-
-    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await self._pool.fetch(query, *arguments)
-        except LOST as reason:
-            raise Unavailable(f"the database is away: {reason}") from reason
-        except FULL as reason:
-            raise Unavailable(f"the database cannot answer: {reason}") from reason
 
 
 def stored(event: AggregateEvent) -> StoredEvent:
