@@ -4,8 +4,11 @@ import json
 import re
 from pathlib import Path
 
+from graphql import parse, validate
+
 from matchgraph.commands.catalog import take_in
 from matchgraph.eventstore.store import Request, Store
+from matchgraph.graphql.schema import build
 from matchgraph.imports import manifest, models_dev
 from matchgraph.servers import Servers
 from tests.conftest import project
@@ -54,6 +57,13 @@ async def test_the_first_mutation_is_taken(url: str, servers: Servers) -> None:
         answer = await api.ask(mutation)
 
     assert answer["registerArtifact"]["__typename"] == "ArtifactRegistered"
+
+
+def test_every_example_asks_for_what_there_is() -> None:
+    examples = re.findall(r"```graphql\n(.*?)```", README, re.DOTALL)
+    assert len(examples) >= 5
+    for example in examples:
+        assert validate(build()._schema, parse(example)) == [], example
 
 
 def test_every_link_leads_to_a_file() -> None:
