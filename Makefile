@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra catalogs \
-  --extra wordllama --quiet --universal --python-version 3.11 --generate-hashes \
+  --extra wordllama --extra traces --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --upgrade
 
 .PHONY: serve test lint bench bench-quick eval schema lock clean
