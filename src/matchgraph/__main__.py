@@ -226,7 +226,7 @@ def migrate() -> None:
 
 @program.command()
 def rebuild(
-    name: Annotated[str | None, typer.Argument(help="The read model, or `all`.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The read model.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every read model.")] = False,
 ) -> None:
     """Compute a read model anew while readers keep the old one, and switch at once; interrupted,
@@ -234,10 +234,10 @@ def rebuild(
     known = {projection.name: projection for projection in PROJECTIONS}
     if (name is None) != everything:
         _fail("Name one read model, or say --all.", code=2)
-    if name not in (None, "all", *known):
+    if name not in (None, *known):
         _fail(f"There is no read model {name!r}; there are {', '.join(known)}.", code=2)
     with _servers(_settings()) as servers:
-        for projection in [known[name]] if name in known else known.values():
+        for projection in known.values() if name is None else [known[name]]:
             with _bar(projection.name) as bar:
 
                 def wait(readers: str, name: str = projection.name) -> None:

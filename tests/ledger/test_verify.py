@@ -264,6 +264,22 @@ async def test_a_head_that_nobody_of_ours_signed_is_refused(
         assert "signature" in found.problem.what
 
 
+async def test_every_head_has_to_be_signed_and_not_the_newest_alone(
+    url: str, store: Store, signer: Signer
+) -> None:
+    end = await filled(store, 1)
+    async with tampering(url) as db:
+        await keep_keys(db, [(signer.id, signer.public_key)])
+        for position in (2, 4, end):
+            await _signed(db, signer, position)
+        assert (await verify_log(db)).problem is None
+        await db.execute("UPDATE ledger_head SET root = $1 WHERE position = 4", bytes(31) + b"x")
+        found = await verify_log(db)
+        assert found.problem is not None
+        assert found.problem.position == 4
+        assert "somebody changed the head" in found.problem.what
+
+
 async def _signed(db: Connection, signer: Signer, position: int) -> None:
     row = await db.fetchrow("SELECT digest, recorded_at FROM event WHERE position = $1", position)
     assert row is not None

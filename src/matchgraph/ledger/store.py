@@ -1,6 +1,6 @@
 """The tables of the ledger: signed heads, public keys, and the nodes of the Merkle tree."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import asyncpg
 
@@ -10,6 +10,8 @@ from matchgraph.ledger.head import Head
 
 # Every so many levels, the complete subtrees are kept in `ledger_node`: 256, 65,536, … leaves.
 STEP = 8
+# So many heads are read at a time.
+PAGE = 1_000
 
 _HEADS = "SELECT position, digest, root, signed_at, key_id, signature FROM ledger_head"
 
@@ -23,6 +25,17 @@ async def newest(db: Fetches, upto: int = (1 << 63) - 1) -> Head | None:
     return _head(
         await db.fetch(f"{_HEADS} WHERE position <= $1 ORDER BY position DESC LIMIT 1", upto)
     )
+
+
+async def every(db: Fetches) -> AsyncIterator[Head]:
+    """Every signed head, in the order of positions."""
+    behind = 0
+    while rows := await db.fetch(
+        f"{_HEADS} WHERE position > $1 ORDER BY position LIMIT {PAGE}", behind
+    ):
+        for row in rows:
+            yield Head(*row)
+        behind = rows[-1]["position"]
 
 
 async def covering(db: Fetches, position: int) -> Head | None:

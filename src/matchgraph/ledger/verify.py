@@ -168,14 +168,14 @@ async def _compared(db: Connection, end: int, found: Verified, head: Head | None
 
 async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, Problem | None]:
     """How many signed heads agree with the log, and the first thing that none of them allows."""
-    newest = await store.newest(db)
     keys = await store.keys(db)
-    for head in filter(None, (outside, newest)):
+    furthest = outside.position if outside is not None else 0
+    async for head in store.every(db):
         try:
             head.check(keys)
         except BadHead as reason:
             return 0, Problem(head.position, str(reason))
-    furthest = max((h.position for h in (outside, newest) if h), default=0)
+        furthest = max(furthest, head.position)
     rows = await db.fetch(
         "SELECT count(*) FILTER (WHERE h.digest = e.digest) AS agree,"
         " min(h.position) FILTER (WHERE h.digest <> e.digest) AS broken"
