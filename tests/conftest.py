@@ -8,6 +8,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -63,15 +64,22 @@ async def _execute(url: str, statement: str) -> None:
         await admin.close()
 
 
-@pytest.fixture
-async def url(servers: Servers, template: str) -> AsyncIterator[str]:
-    """The connection string of a database of this test's own."""
+@asynccontextmanager
+async def cloned(servers: Servers, template: str) -> AsyncIterator[str]:
+    """The connection string of a database of one's own."""
     name = f"test_{uuid4().hex[:12]}"
     admin = await asyncpg.connect(servers.database_url)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     yield url_of(servers.database_url, name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()
+
+
+@pytest.fixture
+async def url(servers: Servers, template: str) -> AsyncIterator[str]:
+    """The connection string of a database of this test's own."""
+    async with cloned(servers, template) as url:
+        yield url
 
 
 @pytest.fixture

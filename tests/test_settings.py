@@ -167,3 +167,9 @@ def test_a_token_for_the_metrics_is_long_enough_and_not_repeated() -> None:
     with pytest.raises(BadSetting, match="MATCHGRAPH_METRICS_TOKEN") as refused:
         settings.read({"MATCHGRAPH_METRICS_TOKEN": "hunter2"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_manifests_of_trusted_documents_are_files_with_commas_between_them() -> None:
+    said = {"MATCHGRAPH_TRUSTED_DOCUMENTS": "web.json, /etc/mobile.json"}
+    assert settings.read(said).trusted_documents == (Path("web.json"), Path("/etc/mobile.json"))
+    assert settings.read({}).trusted_documents == ()

@@ -50,6 +50,7 @@ from matchgraph.eventstore.searcher_keys import UnknownMaster
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
 from matchgraph.http.app import app as http_app
+from matchgraph.http.manifests import BadManifest
 from matchgraph.http.origins import LOCAL_HOSTS
 from matchgraph.http.server import Server, configured, settle
 from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating, projecting
@@ -113,20 +114,24 @@ def serve(
             _run(forgetting.before_serving(servers.database_url, search_keys))
         except UnknownMaster as reason:
             _fail(str(reason), code=2)
-        app = http_app(
-            servers.database_url,
-            servers.redis_url,
-            project=projector,
-            calibrate=projector,
-            development=settings.development,
-            secrets=secrets,
-            search_keys=search_keys,
-            model=settings.embedding,
-            signers=signers,
-            origins=settings.origins,
-            tokens=settings.tokens,
-            metrics_token=settings.metrics_token,
-        )
+        try:
+            app = http_app(
+                servers.database_url,
+                servers.redis_url,
+                project=projector,
+                calibrate=projector,
+                development=settings.development,
+                secrets=secrets,
+                search_keys=search_keys,
+                model=settings.embedding,
+                signers=signers,
+                origins=settings.origins,
+                tokens=settings.tokens,
+                metrics_token=settings.metrics_token,
+                trusted=settings.trusted_documents,
+            )
+        except BadManifest as reason:
+            _fail(f"{environment.TRUSTED}: {reason}", code=2)
 
         def told() -> None:
             settle()

@@ -20,6 +20,7 @@ LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
 METRICS = "MATCHGRAPH_METRICS_TOKEN"
 TOKENS = ("MATCHGRAPH_JWT_ISSUER", "MATCHGRAPH_JWT_AUDIENCE", "MATCHGRAPH_JWT_JWKS")
 SEARCH_KEYS = "MATCHGRAPH_SEARCH_KEYS"
+TRUSTED = "MATCHGRAPH_TRUSTED_DOCUMENTS"
 # Units: characters.
 LEAST_SECRET, LEAST_SEARCH_KEY = 16, 32
 
@@ -35,7 +36,8 @@ class Settings:
     goes by words alone. `secrets` sign what clients bring back, `search_keys` are what keys of
     searchers are wrapped with, and `ledger_keys` sign heads of the log, each the newest first; see
     `signing`, `sealing` and `ledger_signing`. Pages of `origins` may ask, `tokens` says whose are
-    taken beside keys, and `metrics_token` opens the metrics."""
+    taken beside keys, and `metrics_token` opens the metrics. With manifests of
+    `trusted_documents`, no other operations run."""
 
     database_url: str | None
     redis_url: str | None
@@ -50,6 +52,7 @@ class Settings:
     tokens: TokenSettings | None
     metrics_token: str | None = field(repr=False)
     search_keys: tuple[str, ...] = field(repr=False)
+    trusted_documents: tuple[Path, ...]
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -79,6 +82,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         origins=_origins(environment, development=mode == "development"),
         tokens=_tokens(environment),
         metrics_token=_metrics_token(environment),
+        trusted_documents=tuple(map(Path, _listed(environment, TRUSTED))),
     )
 
 

@@ -1,4 +1,4 @@
-"""The clients that people use, as programs: graphql-ws and graphql-sse on Node.js."""
+"""The clients and tools that people use, as programs on Node.js."""
 
 import asyncio
 import json
@@ -19,6 +19,25 @@ def node() -> Path:
     assert found is not None, "the development dependencies are installed"
     assert found.origin is not None, "it is a package"
     return Path(found.origin).parent / "bin" / "node"
+
+
+async def run(
+    program: str, *arguments: str, cwd: Path = CLIENTS, patience: float = 120
+) -> tuple[int, str, str]:
+    """What one of the programs in `clients` ends with, prints, and says is wrong; a name with a
+    slash is one of a package's."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(node()), str(CLIENTS / program), *arguments), cwd=cwd, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(patience):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None, "it has ended"
+    return process.returncode, out.decode(), err.decode()
 
 
 @dataclass

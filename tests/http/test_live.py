@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from matchgraph.eventstore.store import open_store
-from matchgraph.http.live import is_first_choice
+from matchgraph.http.request import EVENTS, preferred
 from matchgraph.servers import Servers
 from tests.conftest import project
 from tests.eventstore.histories import until
@@ -137,9 +137,9 @@ async def streamed(live: Served, query: str, **variables: Any) -> str:
 async def test_an_operation_that_ends_is_one_event_and_the_end(live: Served) -> None:
     for query, beginning in (
         (HEAD, '{"data":{"position":{"head":"0"}}'),
-        ("{ nothing }", '{"data":null,"errors":[{"message":"Cannot query'),
+        ("{ nothing }", '{"errors":[{"message":"Cannot query'),
         ('subscription { rankChanged(after: "9") { slug } }', '{"errors":[{"message":"There is'),
-        ("subscription Ranks {", '{"data":null,"errors":[{"message":"Syntax'),
+        ("subscription Ranks {", '{"errors":[{"message":"Syntax'),
     ):
         said = await streamed(live, query)
         first, second, rest = said.split("\n\n")
@@ -205,7 +205,7 @@ async def test_changes_come_as_events_whoever_asks_and_however_he_accepts(live: 
 async def test_what_is_no_subscription_is_json_for_all_who_rather_have_that(
     live: Served, accept: str, first: bool
 ) -> None:
-    assert is_first_choice(accept) is first
+    assert (preferred(accept)[:1] == [EVENTS]) is first
     response = await live.http.post("/graphql", json={"query": HEAD}, headers={"accept": accept})
     kind = "text/event-stream" if first else "application/json"
     assert response.headers["content-type"].startswith(kind)

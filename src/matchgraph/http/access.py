@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Scope
 
 from matchgraph.commands.key import PREFIX, read
@@ -21,6 +21,7 @@ from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.store import Store
 from matchgraph.graphql.context import ANONYMOUS
+from matchgraph.http.answer import STATUS, refused
 from matchgraph.http.tokens import BadToken, Tokens
 from matchgraph.queries.key import revoked_after
 from matchgraph.queries.snapshot import viewing
@@ -204,15 +205,13 @@ def given(scope: Scope) -> str | None:
 
 def refusal(scope: Scope, reason: Unauthenticated | Unavailable) -> Response:
     """The answer to a request that is not let in, in the form of GraphQL's own answers."""
-    accepted = Headers(scope=scope).get("accept", "")
-    wanted = "application/graphql-response+json"
     unknown = isinstance(reason, Unauthenticated)
     code = "UNAUTHENTICATED" if unknown else "UNAVAILABLE"
-    return JSONResponse(
-        {"errors": [{"message": str(reason), "extensions": {"code": code}}]},
-        status_code=401 if unknown else 503,
+    return refused(
+        scope,
+        [{"message": str(reason), "extensions": {"code": code}}],
+        status=STATUS[code],
         headers={"www-authenticate": 'Bearer error="invalid_token"'} if unknown else None,
-        media_type=wanted if wanted in accepted else "application/json",
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from hmac import compare_digest
-from json import JSONDecodeError
+from pathlib import Path
 from re import fullmatch
 from secrets import token_urlsafe
 from typing import Any
@@ -21,7 +21,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 
 from matchgraph.commands.outcome_token import pseudonym
@@ -47,7 +47,9 @@ from matchgraph.http.access import (
     refusal,
 )
 from matchgraph.http.clients import Clients
+from matchgraph.http.documents import KeptDocuments, TrustedDocuments
 from matchgraph.http.live import SEND, LiveView
+from matchgraph.http.manifests import read
 from matchgraph.http.origins import Cors, Origins
 from matchgraph.http.tokens import Tokens, TokenSettings
 from matchgraph.http.upkeep import calibrating, projecting
@@ -67,13 +69,23 @@ MOST_BODY = 1_000_000
 LATE = 60.0
 
 
+# No browser guesses at what an answer is.
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+
+
 class Application(Starlette):
     """Starlette, that leaves the server's own `send` where http/live.py finds it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         scope[SEND] = send
-        await super().__call__(scope, receive, send)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), NO_SNIFFING]
+            await send(message)
+
+        await super().__call__(scope, receive, sending)
 
 
 class Api(LiveView):
@@ -93,16 +105,6 @@ class Api(LiveView):
         """Whether a page of another origin may open a WebSocket."""
         origins: Origins = request.app.state.origins
         return origins.allow(origin)
-
-    def decode_json(self, data: str | bytes) -> object:
-        """Raises: JSONDecodeError, which is answered with 400, for whatever is no JSON."""
-        try:
-            found = super().decode_json(data)
-        except (ValueError, RecursionError) as reason:
-            raise JSONDecodeError(str(reason)[:100], "", 0) from None
-        if not isinstance(found, dict | list):
-            raise JSONDecodeError("a GraphQL request is an object", "", 0)
-        return found
 
     async def get_context(self, request: Any, response: Any) -> Context:
         """One context for each operation."""
@@ -154,6 +156,7 @@ def app(
     tokens: TokenSettings | None = None,
     metrics_token: str | None = None,
     lately: float = LATELY,
+    trusted: Sequence[Path] = (),
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
@@ -162,7 +165,10 @@ def app(
     keeps the read models also watches the log and signs its heads, if there are `signers`.
 
     Pages of these `origins` may ask, and `tokens` says whose are taken beside keys; what is known
-    of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
+    of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing. With
+    `trusted` manifests, the operations in them run and no others.
+
+    Raises: BadManifest.
     """
 
     @asynccontextmanager
@@ -176,6 +182,7 @@ def app(
             app.state.redis = open_client(redis_url)
             stack.push_async_callback(app.state.redis.aclose)
             app.state.boards = Boards(app.state.redis)
+            app.state.documents = trusted_documents or KeptDocuments(app.state.redis)
             app.state.secrets = tuple(secrets) or (token_urlsafe(32),)
             app.state.keys = SearcherKeys(
                 app.state.pool, tuple(search_keys) or (token_urlsafe(32),)
@@ -213,8 +220,10 @@ def app(
             yield
 
     allowed = Origins(tuple(origins))
+    schema = build()
+    trusted_documents = TrustedDocuments(read(trusted, schema._schema)) if trusted else None
     api = Api(
-        build(),
+        schema,
         graphql_ide="graphiql" if development else None,
         subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
         connection_init_wait_timeout=timedelta(seconds=10),

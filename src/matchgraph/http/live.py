@@ -9,17 +9,17 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
-from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.http.streaming import SSETransport
@@ -50,6 +50,9 @@ from matchgraph.graphql.sharing import (
 from matchgraph.graphql.subscription import slow_subscriber
 from matchgraph.http.access import CALLER, NOBODY, Caller, Unauthenticated, given, said_at_init
 from matchgraph.http.clients import FORBIDDEN, TRY_AGAIN_LATER, Clients
+from matchgraph.http.documents import Documents
+from matchgraph.http.request import EVENTS, BadRequest, NotRun, preferred, read_payload
+from matchgraph.http.view import HttpView, is_request_error
 from matchgraph.projections.changes import Mark
 
 # So many changes wait for one client at most.
@@ -291,6 +294,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         super().__init__(*arguments, **named)
         self._socket: WebSocket = self.websocket.ws  # type: ignore[attr-defined]
         self._sharing: Sharing = self._socket.app.state.sharing
+        self._documents: Documents = self._socket.app.state.documents
         self._line = _line_to(self._socket, self.operations)
         self._caller = NOBODY
         self._leaving: asyncio.Task[None] | None = None
@@ -339,14 +343,21 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_subscribe(self, message: Any) -> None:
         """Starts an operation; a subscription without a task of its own, where that will do."""
         payload, id = message["payload"], message["id"]
-        asked = Asked(
-            payload["query"],
-            payload.get("operationName"),
-            payload.get("variables") or {},
-            self._caller.role,
-        )
+        if not self._can_begin(id):
+            # This says why.
+            await super().handle_subscribe(message)
+            return
+        sent = read_payload(payload)
+        try:
+            query = await self._documents.find(sent)
+        except NotRun as reason:
+            refused: Any = {"id": id, "type": "error", "payload": reason.errors}
+            await self.send_message(refused)
+            return
+        asked = Asked(query, sent.operation_name, sent.variables or {}, self._caller.role)
         planned = plan(asked)
         if planned is None or not self._can_begin(id):
+            payload.update(query=query, operationName=sent.operation_name)
             await super().handle_subscribe(message)
             return
         member = Member(self._line, self._line.form(id), planned.feed)
@@ -406,6 +417,16 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             await self.handle_task_exception(reason)
             await operation.send_initial_errors([WENT_WRONG])
 
+    async def _send_result_stream(
+        self, operation: Operation[Context, None], result_source: Any
+    ) -> None:
+        """Sends the results, or the errors for which there are none."""
+        async for result in result_source:
+            if is_request_error(result):
+                await operation.send_initial_errors(result.errors)
+                return
+            await operation.send_next(result)
+
     async def cleanup_operation(self, operation_id: str) -> None:
         """Ends an operation that the client wants no more of."""
         operation = self.operations.pop(operation_id, None)
@@ -464,11 +485,10 @@ def _malformed(message: object) -> str | None:
             return "`id` must be a text that is not empty."
     if message["type"] != "subscribe":
         return None if isinstance(payload, dict | None) else "`payload` must be an object."
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
-        return "`payload` must be an object with a text as `query`."
-    for name, kind in (("variables", dict), ("extensions", dict), ("operationName", str)):
-        if not isinstance(payload.get(name), kind | None):
-            return f"`payload.{name}` must be {'a text' if kind is str else 'an object'} or null."
+    try:
+        read_payload(payload)
+    except BadRequest as reason:
+        return f"`payload`: {reason}"
     return None
 
 
@@ -489,17 +509,6 @@ class EventStreams(SSETransport):
     def encode_comment(self, comment: str) -> str:
         """A sign of life."""
         return super().encode_comment(comment).replace("\r\n", "\n")
-
-
-def is_first_choice(accept: str) -> bool:
-    """Whether the client would rather have an event stream than anything else."""
-    choices = []
-    for place, part in enumerate(accept.split(",")):
-        kind, *parameters = (word.strip().lower() for word in part.split(";"))
-        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
-        with suppress(ValueError):
-            choices.append((-float(quality), place, kind))
-    return bool(choices) and min(choices)[2] == "text/event-stream"
 
 
 def _event(id: bytes, payload: bytes) -> bytes:
@@ -690,23 +699,18 @@ class _Shared:
         raise StopAsyncIteration
 
 
-class LiveView(GraphQL[Context, None]):
+class LiveView(HttpView):
     """Strawberry's view of GraphQL, with subscriptions as they are sent here."""
 
     graphql_transport_ws_handler_class = SocketHandler
     stream_transport_classes_by_protocol = MappingProxyType({GRAPHQL_SSE_PROTOCOL: EventStreams})
 
-    async def parse_http_body(
-        self, request: AsyncHTTPRequestAdapter
-    ) -> GraphQLRequestData | list[GraphQLRequestData]:
-        """The request; an event stream is chosen only by who wants one most or subscribes."""
-        data = await super().parse_http_body(request)
-        if isinstance(data, list) or data.protocol != "sse":
-            return data
-        accept = next((v for name, v in request.headers.items() if name.lower() == "accept"), "")
-        if is_first_choice(accept) or plan(_asked(data, Role.ANONYMOUS)) is not None:
-            return data
-        return replace(data, protocol="http")
+    def not_run(self, scope: Scope, reason: NotRun) -> Response:
+        """The answer to a request whose operation is not carried out, as events where these are
+        rather wanted."""
+        if preferred(Headers(scope=scope).get("accept", ""))[:1] != [EVENTS]:
+            return super().not_run(scope, reason)
+        return Response(_failure(reason.errors), headers=EventStreams.headers)
 
     async def execute_operation(
         self,

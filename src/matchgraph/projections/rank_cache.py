@@ -307,9 +307,18 @@ class Circuit:
     """Redis as a request may use it: once it did not answer in time, it is left alone for a while,
     and then one request tries again."""
 
-    def __init__(self, client: "redis.Redis", *, patience: float = 0.2, rest: float = 1.0) -> None:
-        """Units: seconds that a request waits for Redis, and that Redis is left alone."""
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *,
+        patience: float = 0.2,
+        rest: float = 1.0,
+        without: str = "boards come from PostgreSQL",
+    ) -> None:
+        """`without` says what is so meanwhile. Units: seconds that a request waits for Redis, and
+        that Redis is left alone."""
         self._client = client
+        self._without = without
         self._patience = patience
         self._rest = rest
         self._next_try: float | None = None
@@ -331,7 +340,7 @@ class Circuit:
                 replies = await send(self._client, commands)
         except (CacheAway, TimeoutError) as reason:
             if not self.is_open:
-                log.warning("boards come from PostgreSQL, Redis is away: %s", reason)
+                log.warning("%s, Redis is away: %s", self._without, reason)
             self._leave_alone()
             return None
         self._next_try = None
