@@ -69,8 +69,8 @@ async def begun(socket: Socket, query: str = RANKS, *, id: str = "1", **variable
 
 
 async def test_a_rank_that_moves_is_told_with_what_moved_it(live: Served) -> None:
-    query = """subscription { rankChanged { position cursor slug kind id listed score low high
-      coverage place band before { score place band } parts { name points before }
+    query = """subscription { rankChanged { position cursor slug kind artifactId listed
+      score low high coverage place band before { score place band } parts { name points before }
       cause { position topic recordedAt } artifact { id slug rank { score } } } }"""
     movers = Movers(live.store, 2)
     async with live.socket() as socket:
@@ -90,7 +90,7 @@ async def test_a_rank_that_moves_is_told_with_what_moved_it(live: Served) -> Non
         assert moved["cause"]["topic"] == "signal.observed"
         assert moved["before"]["score"] == first["score"] != moved["score"]
         assert moved["before"]["place"] in (1, 2)
-        assert moved["id"] == moved["artifact"]["id"]
+        assert moved["artifactId"] == moved["artifact"]["id"]
         assert moved["artifact"]["rank"]["score"] == moved["score"]
         assert sum(Decimal(part["points"]) for part in moved["parts"]) == Decimal(moved["score"])
         assert [part["name"] for part in moved["parts"] if part["points"] != part["before"]] == [

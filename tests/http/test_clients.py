@@ -24,13 +24,13 @@ ASKED = """query Asked($slug: String!) {
     __typename
   }
 }"""
-ASKS = {"query": ASKED, "variables": {"slug": "thing-1"}}
-PARTLY = {"query": 'query Partly { node(id: "nonsense") { id } position { head } }'}
-WRONG = {"query": "query Wrong { nothing }"}
-REGISTERS = {"query": document("registerArtifact"), "variables": ARTIFACT}
+ASKS: dict[str, Any] = {"query": ASKED, "variables": {"slug": "thing-1"}}
+PARTLY: dict[str, Any] = {"query": 'query Partly { node(id: "nonsense") { id } position { head } }'}
+WRONG: dict[str, Any] = {"query": "query Wrong { nothing }"}
+REGISTERS: dict[str, Any] = {"query": document("registerArtifact"), "variables": ARTIFACT}
 RANKS = "subscription Ranks($after: Position) { rankChanged(after: $after) { position slug } }"
-FOLLOWS = {"query": RANKS, "variables": {"after": "0"}, "count": 3}
-FOLLOWS_FROM_NOWHERE = {"query": RANKS, "variables": {"after": "99"}}
+FOLLOWS: dict[str, Any] = {"query": RANKS, "variables": {"after": "0"}, "count": 3}
+FOLLOWS_FROM_NOWHERE: dict[str, Any] = {"query": RANKS, "variables": {"after": "99"}}
 
 HTTP = ["apollo", "apollo-persisted", "apollo-persisted-get", "urql", "urql-get", "urql-persisted"]
 STREAMS = ["graphql-ws", "graphql-sse", "apollo-ws", "urql-ws", "urql-sse", "urql-fetch"]

@@ -54,7 +54,10 @@ CURSOR = strawberry.field(description="Where this change is, for `cursor`.")
 SLUG = strawberry.field(description="The address of the artifact that changed.")
 KIND = strawberry.field(description="What sort of thing it is.")
 BAND = "1 and how many of its kind clearly beat it: their intervals lie above its own."
-ID = strawberry.field(description="The id of the artifact, as `Artifact.id` has it.")
+# Not `id`: what has one is cached under it by clients, and this is another thing's.
+ID = strawberry.field(
+    name="artifactId", description="The id of the artifact, as `Artifact.id` has it."
+)
 
 
 def cursor_of(feed: str, mark: Mark) -> str:
@@ -132,7 +135,7 @@ class RankChange:
     cursor: str = CURSOR
     slug: str = SLUG
     kind: Kind = KIND
-    id: relay.GlobalID = ID
+    global_id: relay.GlobalID = ID
     listed: bool = strawberry.field(description="Whether it is on the board since the change.")
     score: Amount | None = strawberry.field(description="The score, 0 to 100.")
     low: Amount | None = strawberry.field(description="Lower end of the score's 80 % interval.")
@@ -164,7 +167,7 @@ class RankChange:
             cursor=cursor_of(changes.RANKS.name, mark_of(value)),
             slug=value.slug,
             kind=value.kind,
-            id=relay.GlobalID("Artifact", str(value.artifact_id)),
+            global_id=relay.GlobalID("Artifact", str(value.artifact_id)),
             listed=listed,
             score=points(value.score) if listed else None,
             low=points(value.low) if listed else None,
@@ -201,7 +204,7 @@ class CatalogChange:
     recorded_at: datetime = strawberry.field(description="When it was recorded.")
     slug: str = SLUG
     kind: Kind = KIND
-    id: relay.GlobalID = ID
+    global_id: relay.GlobalID = ID
     tombstone: bool = strawberry.field(
         description=(
             "Whether it took something away: the artifact itself (ARTIFACT_RETIRED, "
@@ -234,7 +237,7 @@ class CatalogChange:
             recorded_at=value.recorded_at,
             slug=value.slug,
             kind=value.kind,
-            id=relay.GlobalID("Artifact", str(value.artifact_id)),
+            global_id=relay.GlobalID("Artifact", str(value.artifact_id)),
             tombstone=value.topic in TAKEN_AWAY,
             alias=value.alias,
             into=value.into,
