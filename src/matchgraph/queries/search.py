@@ -44,7 +44,7 @@ VERY_FEW = 200
 MOST_COMPARED = 5_000
 # The artifacts that the nearest texts are of are enough, so many uses of these texts; of a text
 # that very many share fewer, or nothing else would be found.
-NEAREST_USES = 600
+NEAREST_USES = 400
 USES_OF_ONE = 40
 # How many texts the index finds: fewer where it has to look further than these, because conditions
 # turn texts down, and not without end. Where too little comes of that, so many artifacts that meet
@@ -54,6 +54,9 @@ BREADTH_WITHIN = 50
 FURTHEST = 2_000
 ENOUGH = 30
 MOST_BESIDES = 5_000
+# In a large catalog so many of an artifact's texts that describe are compared, the first ones: one
+# with hundreds of capabilities must not take as long as hundreds with one.
+MOST_DESCRIBED = 8
 # A text that very many share is looked at for so many of them.
 MOST_SHARING = 6
 # "Like X, but …": how much X says of what is meant, and how much the rest of the need does.
@@ -286,6 +289,10 @@ def parsed(text: str) -> Vector:
     return np.fromstring(text[1:-1], dtype=np.float32, sep=",")
 
 
+def _written(vector: Vector | None) -> str | None:
+    return None if vector is None else written(vector)
+
+
 def written(vector: Vector) -> str:
     """The vector as PostgreSQL reads it."""
     return "[" + ",".join(f"{x:.6g}" for x in vector.tolist()) + "]"
@@ -327,13 +334,6 @@ async def _few(snapshot: Snapshot, asked: Asked, most: int) -> list[int]:
     return [row["artifact"] for row in rows]
 
 
-# Of a vector `v`.
-PRODUCTS = (
-    "-(v.vector <#> (SELECT query FROM aim)) AS alike,"
-    " -(v.vector <#> (SELECT opposite FROM aim)) AS against"
-)
-
-
 class _Statement:
     """Makes the statement that finds the candidates and says how well each matches.
 
@@ -353,17 +353,22 @@ class _Statement:
         self._arguments = Arguments()
         add = self._arguments.add
         self._model = add(model) + "::text"
-        self._terms = add(weights.terms) + "::int[]"
         self._weights = (
-            f"{self._terms}, {add(weights.counts)}::float8[], {add(weights.read)}::int[]"
+            f"{add(weights.terms)}::int[], {add(weights.counts)}::float8[],"
+            f" {add(weights.read)}::int[]"
         )
         self._left_out = add([*asked.like, *asked.unlike]) + "::uuid[]"
         self._named = add(list(asked.named)) + "::uuid[]"
-        query, opposite = (add(None if v is None else written(v)) for v in (vector, against))
         # Read once, and not for each row that it is compared with.
-        self._aim = f"""aim AS MATERIALIZED (
-              SELECT {query}::text::halfvec AS query, {opposite}::text::halfvec AS opposite
-            )"""
+        self._aim = f"aim AS MATERIALIZED (SELECT {add(_written(vector))}::text::halfvec AS query"
+        # Of a vector `v`.
+        self._products = "-(v.vector <#> (SELECT query FROM aim)) AS alike, "
+        if against is None:
+            self._products += "NULL::float8 AS against"
+        else:
+            self._aim += f", {add(_written(against))}::text::halfvec AS opposite"
+            self._products += "-(v.vector <#> (SELECT opposite FROM aim)) AS against"
+        self._aim += ")"
         self.has_vector = vector is not None
         self._reads_all = sum(weights.read) == weights.postings
         self._conditions = asked.conditions
@@ -377,8 +382,13 @@ class _Statement:
             (2 * BY_WORDS, 2 * BY_MEANING) if thorough else (BY_WORDS, BY_MEANING)
         )
         return self._whole(
-            *self._hits(f"SELECT unnest({own})"),
-            *self._compared(own, described_alone=not thorough),
+            self._hits(f"SELECT unnest({own})"),
+            _covered("covered", "hit"),
+            f"""meant AS MATERIALIZED (
+              SELECT artifact, document, max(alike) AS alike, max(against) AS against
+              FROM ({self._compared(f"SELECT unnest({own})", thorough=thorough)}) AS said
+              GROUP BY artifact, document
+            )""",
             f"""candidate AS MATERIALIZED (
               (SELECT artifact FROM covered ORDER BY covered DESC, artifact LIMIT {by_words})
               UNION (SELECT artifact FROM meant GROUP BY artifact
@@ -387,6 +397,7 @@ class _Statement:
                 WHERE artifact_id = ANY ({self._named}) AND artifact = ANY ({own})
                   AND artifact_id <> ALL ({self._left_out}))
             )""",
+            meant="SELECT * FROM meant JOIN candidate USING (artifact)",
         )
 
     def among_all(self, *, index: bool) -> tuple[Any, ...]:
@@ -427,19 +438,24 @@ class _Statement:
                 WHERE found.artifact_id = ANY ({self._named}) AND {allowed})
             )"""
         )
-        own = "array(SELECT artifact FROM candidate)"
-        if self.has_vector and not index:
-            said = "SELECT artifact, document, hash FROM search_text WHERE artifact = ANY"
-            parts += [f"said AS MATERIALIZED ({said} ({own}))", _meant("near")]
-        else:
-            near = "UNION ALL SELECT * FROM near" if index else ""
-            parts += self._compared(own, described_alone=index, near=near)
         if self._reads_all:
             parts.append("hit AS MATERIALIZED (SELECT * FROM read JOIN candidate USING (artifact))")
-            parts.append(_covered("covered", "hit"))
         else:
-            parts += self._hits("SELECT artifact FROM candidate")
-        return self._whole(*parts)
+            parts.append(self._hits("SELECT artifact FROM candidate"))
+        parts.append(_covered("covered", "hit"))
+        own = "array(SELECT artifact FROM candidate)"
+        compared = f"""
+            SELECT artifact, document, alike, against FROM search_text JOIN near USING (hash)
+            WHERE artifact = ANY ({own})"""
+        if not self.has_vector:
+            compared = self._compared("SELECT artifact FROM candidate", thorough=True)
+        elif index:
+            # Most of the time goes into fetching vectors, so those alone that describe are; of the
+            # intents those that are nearest are known.
+            compared += " UNION ALL " + self._compared(
+                "SELECT artifact FROM candidate", thorough=False
+            )
+        return self._whole(*parts, meant=compared)
 
     def _allowed(self, artifact: str) -> str:
         """Whether the artifact is on offer and meets the conditions."""
@@ -462,14 +478,13 @@ class _Statement:
               ) ORDER BY v.vector <#> (SELECT query FROM aim)
               LIMIT {BREADTH_WITHIN if self._conditions else BREADTH}"""
         return f"""near AS MATERIALIZED (
-              SELECT v.hash, {PRODUCTS}
+              SELECT v.hash, {self._products}
               FROM text_vector v WHERE v.model = {self._model}{found}
             )"""
 
-    def _hits(self, artifacts: str) -> tuple[str, str]:
-        """What the terms weigh in the documents of these artifacts, and in each of them at most."""
-        return (
-            f"""hit AS MATERIALIZED (
+    def _hits(self, artifacts: str) -> str:
+        """What the terms weigh in the documents of these artifacts."""
+        return f"""hit AS MATERIALIZED (
               SELECT own.artifact, p.document, a.term, p.weight * a.count AS weight
               FROM unnest({self._weights}) AS a (term, count, read)
               CROSS JOIN LATERAL (SELECT * FROM ({artifacts}) AS o (artifact) OFFSET 0) AS own
@@ -477,33 +492,24 @@ class _Statement:
                 SELECT document, weight FROM search_posting
                 WHERE term = a.term AND artifact = own.artifact OFFSET 0
               ) AS p
-            )""",
-            _covered("covered", "hit"),
-        )
+            )"""
 
-    def _compared(
-        self, artifacts: str, *, described_alone: bool = False, near: str = ""
-    ) -> tuple[str, ...]:
-        """What the texts of these artifacts have in common with the need, or those alone that
-        describe: most of the time goes into fetching vectors, and of the intents those that are
-        nearest are known besides where there is an index."""
-        which = "WHERE part = 0" if described_alone else ""
-        return (
-            f"""said AS MATERIALIZED (
-              SELECT artifact, document, part, hash FROM search_text
-              WHERE artifact = ANY ({artifacts})
-            )""",
-            f"""compared AS MATERIALIZED (
-              SELECT v.hash, {PRODUCTS} FROM (SELECT DISTINCT hash FROM said {which}) AS said
+    def _compared(self, artifacts: str, *, thorough: bool) -> str:
+        """How near the texts of these artifacts are, each looked up; unless it is `thorough`, those
+        alone that describe, and of each artifact the first."""
+        some = "" if thorough else f"AND part = 0 ORDER BY document LIMIT {MOST_DESCRIBED}"
+        return f"""
+              SELECT own.artifact, said.document, v.alike, v.against
+              FROM (SELECT * FROM ({artifacts}) AS o (artifact) OFFSET 0) AS own
               CROSS JOIN LATERAL (
-                SELECT hash, vector FROM text_vector
-                WHERE hash = said.hash AND model = {self._model} OFFSET 0
-              ) AS v {near}
-            )""",
-            _meant("compared"),
-        )
+                SELECT document, hash FROM search_text WHERE artifact = own.artifact {some} OFFSET 0
+              ) AS said
+              CROSS JOIN LATERAL (
+                SELECT {self._products} FROM text_vector v
+                WHERE v.hash = said.hash AND v.model = {self._model} OFFSET 0
+              ) AS v"""
 
-    def _whole(self, *parts: str) -> tuple[Any, ...]:
+    def _whole(self, *parts: str, meant: str) -> tuple[Any, ...]:
         # Put together by grouping and not by joins, whose order would be a guess.
         statement = f"""
             WITH {", ".join([self._aim, *parts])}
@@ -518,16 +524,17 @@ class _Statement:
                 SELECT artifact, max(key) AS key, sum(words) AS words, max(alike) AS alike,
                   max(against) AS against, sum(covered) AS covered
                 FROM (
-                  SELECT artifact, d.document, d.key, NULL::float8 AS words, NULL::float8 AS alike,
+                  SELECT artifact, document, key, NULL::float8 AS words, NULL::float8 AS alike,
                     NULL::float8 AS against, NULL::float8 AS covered
-                  FROM candidate JOIN search_document d USING (artifact)
-                  WHERE cardinality(d.terms) > 0
+                  FROM search_document
+                  WHERE artifact = ANY (array(SELECT artifact FROM candidate))
+                    AND cardinality(terms) > 0
                   UNION ALL
                   SELECT artifact, document, NULL, weight, NULL, NULL, NULL
                   FROM hit JOIN candidate USING (artifact)
                   UNION ALL
                   SELECT artifact, document, NULL, NULL, alike, against, NULL
-                  FROM meant JOIN candidate USING (artifact)
+                  FROM ({meant}) AS meant
                   UNION ALL
                   SELECT artifact, -1, NULL, NULL, NULL, NULL, covered
                   FROM covered JOIN candidate USING (artifact)
@@ -538,19 +545,11 @@ class _Statement:
               SELECT s.artifact_id, s.kind, b.score, e.exposure FROM search_artifact s
               LEFT JOIN rank_board b ON b.artifact_id = s.artifact_id
               LEFT JOIN rank_evidence e ON e.artifact_id = s.artifact_id
-              WHERE s.artifact = f.artifact OFFSET 0
+              WHERE s.artifact = f.artifact AND s.listed OFFSET 0
             ) AS s
             WHERE f.keys IS NOT NULL
         """
         return statement, *self._arguments
-
-
-def _meant(compared: str) -> str:
-    """How near each document is by the text that is nearest."""
-    return f"""meant AS MATERIALIZED (
-              SELECT artifact, document, max(alike) AS alike, max(against) AS against
-              FROM said JOIN {compared} USING (hash) GROUP BY artifact, document
-            )"""
 
 
 def _covered(name: str, hits: str) -> str:
