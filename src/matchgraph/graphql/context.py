@@ -14,6 +14,7 @@ from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Request, Store
+from matchgraph.graphql.limits import LONGEST_EXECUTION, Bill, Purse
 from matchgraph.graphql.loaders import Loaders
 from matchgraph.projections.changes import Mark
 from matchgraph.queries.as_of import answerable
@@ -64,6 +65,9 @@ class Context:
     `searcher` is who searches, as a pseudonym; `keys` seal what searchers write; `secrets`, newest
     first, sign outcome tokens, and `recent` are the reports of outcomes that were discarded lately,
     and `searching` what searches share, of all operations.
+
+    `purse` pays for it, where anybody counts, `bill` says what it came to, and after `patience`
+    seconds its execution is ended.
     """
 
     store: Store
@@ -81,6 +85,9 @@ class Context:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     recent: Recent = field(default_factory=Recent)
     searching: Searching = field(default_factory=Searching)
+    purse: Purse | None = None
+    patience: float = LONGEST_EXECUTION
+    bill: Bill | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
     # By position, and by the top-level field that is answered from it.
@@ -138,6 +145,13 @@ class Context:
         """Makes what is read from now on be as it is then."""
         await self.close()
         vars(self).pop("_now", None)
+
+    def abandon(self) -> None:
+        """Ends what is being read, as nobody waits for it any more."""
+        if "_now" in vars(self):
+            self._now.snapshot.abandon()
+        if "_past" in vars(self):
+            self._past.abandon()
 
     async def close(self) -> None:
         """Ends the views, if anything was read."""

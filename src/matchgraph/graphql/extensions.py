@@ -27,6 +27,7 @@ from strawberry.types import StreamExecutionResult
 
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
 from matchgraph.graphql.context import Context
+from matchgraph.graphql.limits import MOST_ERRORS
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
 from matchgraph.ledger.proof import NotSigned
 from matchgraph.ledger.store import NoProof
@@ -211,12 +212,12 @@ class ErrorCodes(SchemaExtension):
         yield
         result = self.execution_context.result
         if result is not None and result.errors:
-            result.errors = [self.presentable(error) for error in result.errors]
+            result.errors = [self.presentable(error) for error in result.errors[:MOST_ERRORS]]
 
     def on_stream_result(self, result: StreamExecutionResult) -> Iterator[None]:
         """Replaces the errors of one result of many."""
         if isinstance(result, StreamedResult) and result.errors:
-            result.errors = [self.presentable(error) for error in result.errors]
+            result.errors = [self.presentable(error) for error in result.errors[:MOST_ERRORS]]
         yield
 
     def presentable(self, error: GraphQLError) -> GraphQLError:

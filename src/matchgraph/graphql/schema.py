@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import strawberry
 from graphql import Executor, GraphQLError
 from strawberry import relay
-from strawberry.extensions import MaxTokensLimiter, SchemaExtension
+from strawberry.extensions import SchemaExtension
 from strawberry.extensions.directives import DirectivesExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
@@ -27,6 +27,7 @@ from matchgraph.graphql.history import HistoryQuery
 from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
 from matchgraph.graphql.key import KeyMutation, KeyQuery
 from matchgraph.graphql.ledger import LedgerQuery
+from matchgraph.graphql.limits import Bounded
 from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
@@ -132,7 +133,7 @@ def build() -> CatalogSchema:
             OneView,
             ReadYourWrites,
             ClosedSchema,
-            lambda: MaxTokensLimiter(max_token_count=2_000),
+            Bounded,
         ],
         exception_handlers=HANDLERS,
         execution_context_class=EventExecutor,

@@ -46,6 +46,7 @@ class Snapshot:
         self._pool = pool
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
+        self._asking: asyncio.Task[object] | None = None
         self._ended = False
         self._stands_at: int | None = None
         self.statements = 0
@@ -61,6 +62,7 @@ class Snapshot:
             if self._ended:
                 # Whoever is late must not take a connection that nobody would give back.
                 raise Unavailable("this view of the read models has ended")
+            self._asking = asyncio.current_task()
             try:
                 if self._connection is None:
                     # A full pool means overload; waiting longer would only make it worse.
@@ -72,6 +74,15 @@ class Snapshot:
                 return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
             except (*LOST, *FULL) as reason:
                 raise Unavailable(f"the database cannot answer now: {reason}") from reason
+            finally:
+                self._asking = None
+
+    def abandon(self) -> None:
+        """Answers nothing more, and cancels the statement that runs, also in PostgreSQL: whoever
+        waited for it may be gone, and a batch goes on without them."""
+        self._ended = True
+        if self._asking is not None:
+            self._asking.cancel()
 
     def another(self) -> "Snapshot":
         """A view of its own over the same connections, of the moment when it is first read."""
@@ -131,6 +142,10 @@ class Past:
     def at(self, position: int) -> Snapshot:
         """The view as of that position; it ends with all others."""
         return _Then(self._line, position)
+
+    def abandon(self) -> None:
+        """Answers nothing more, and cancels the statement that runs."""
+        self._line.abandon()
 
     async def close(self) -> None:
         """Ends every view for good."""
