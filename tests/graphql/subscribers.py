@@ -3,10 +3,11 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -111,7 +112,13 @@ def small_buffers(socket: socket.socket) -> None:
 
 @asynccontextmanager
 async def served(
-    database_url: str, redis_url: str, *, port: int = 0, small: bool = False, **options: Any
+    database_url: str,
+    redis_url: str,
+    *,
+    port: int = 0,
+    small: bool = False,
+    configuration: Mapping[str, Any] = MappingProxyType({}),
+    **options: Any,
 ) -> AsyncIterator[Served]:
     """A server in this process, which ends as one that is told to."""
     made = app(database_url, redis_url, **options)
@@ -119,7 +126,7 @@ async def served(
     if small:
         small_buffers(listening)
     port = listening.getsockname()[1]
-    server = Server(configured(made, "127.0.0.1", port))
+    server = Server(configured(made, "127.0.0.1", port, **configuration))
     task = asyncio.create_task(server._serve([listening]))
 
     async def started() -> bool:

@@ -2,21 +2,36 @@
 
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 
+from matchgraph.http.deadlines import Deadlines, HastyWebSocket, hasty
 
-def configured(app: Starlette, host: str, port: int) -> uvicorn.Config:
-    """How the application is served. http/live.py relies on the choice of WebSockets."""
+
+def configured(
+    app: Starlette,
+    host: str,
+    port: int,
+    *,
+    proxies: Sequence[str] = (),
+    deadlines: Deadlines = Deadlines(),  # noqa: B008 (it cannot be changed)
+) -> uvicorn.Config:
+    """How the application is served. http/live.py relies on the choice of WebSockets.
+
+    `proxies` are the addresses and networks whose word is taken for where a request comes from.
+    """
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        http=hasty(deadlines),
+        ws=HastyWebSocket,
+        timeout_keep_alive=deadlines.idle,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
         ws_max_size=1_000_000,
         # It would take more memory for each client than everything else together.
         ws_per_message_deflate=False,
