@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from matchgraph import settings
+from matchgraph.http.budget import PRODUCTION, Allowance
 from matchgraph.ledger.head import new_key
 from matchgraph.settings import BadSetting, ledger_signing, sealing, signing
 
@@ -173,3 +174,31 @@ def test_manifests_of_trusted_documents_are_files_with_commas_between_them() -> 
     said = {"MATCHGRAPH_TRUSTED_DOCUMENTS": "web.json, /etc/mobile.json"}
     assert settings.read(said).trusted_documents == (Path("web.json"), Path("/etc/mobile.json"))
     assert settings.read({}).trusted_documents == ()
+
+
+def test_nobody_counts_in_development_and_everybody_does_in_production() -> None:
+    assert settings.read({}).allowance == Allowance()
+    assert settings.read({"MATCHGRAPH_MODE": "production"}).allowance == PRODUCTION
+    own = settings.read(
+        {
+            "MATCHGRAPH_MODE": "production",
+            "MATCHGRAPH_POINTS_PER_KEY": "70",
+            "MATCHGRAPH_SOCKETS_PER_ADDRESS": "off",
+        }
+    ).allowance
+    assert own == replace(PRODUCTION, points_per_key=70, sockets_per_address=None)
+
+
+@pytest.mark.parametrize("said", ["-1", "0", "many", "1.5", "1" * 10])
+def test_points_and_sockets_are_numbers(said: str) -> None:
+    with pytest.raises(BadSetting, match="MATCHGRAPH_POINTS_PER_ADDRESS is"):
+        settings.read({"MATCHGRAPH_POINTS_PER_ADDRESS": said})
+
+
+def test_proxies_are_addresses_and_networks() -> None:
+    read = settings.read({"MATCHGRAPH_PROXIES": "10.0.0.7, 10.1.0.0/16,2001:db8::/32"})
+    assert read.proxies == ("10.0.0.7", "10.1.0.0/16", "2001:db8::/32")
+    assert settings.read({}).proxies == ()
+    for said in ("*", "proxy.example", "10.0.0.1/8"):
+        with pytest.raises(BadSetting, match="MATCHGRAPH_PROXIES is"):
+            settings.read({"MATCHGRAPH_PROXIES": said})

@@ -128,6 +128,7 @@ def serve(
                 origins=settings.origins,
                 tokens=settings.tokens,
                 metrics_token=settings.metrics_token,
+                allowance=settings.allowance,
                 trusted=settings.trusted_documents,
             )
         except BadManifest as reason:
@@ -137,7 +138,8 @@ def serve(
             settle()
             rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
 
-        server = Server(configured(app, settings.host, settings.port), told)
+        configuration = configured(app, settings.host, settings.port, proxies=settings.proxies)
+        server = Server(configuration, told)
         # Ctrl-C is how one ends it, so it is no failure.
         with suppress(KeyboardInterrupt):
             server.run()

@@ -3,13 +3,15 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from secrets import token_urlsafe
 
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
 from matchgraph import embedding
+from matchgraph.http.budget import PRODUCTION, Allowance
 from matchgraph.http.origins import LOCAL
 from matchgraph.http.tokens import TokenSettings
 from matchgraph.ledger.head import BadKey, Signer, new_key, signers
@@ -36,7 +38,8 @@ class Settings:
     goes by words alone. `secrets` sign what clients bring back, `search_keys` are what keys of
     searchers are wrapped with, and `ledger_keys` sign heads of the log, each the newest first; see
     `signing`, `sealing` and `ledger_signing`. Pages of `origins` may ask, `tokens` says whose are
-    taken beside keys, and `metrics_token` opens the metrics. With manifests of
+    taken beside keys, and `metrics_token` opens the metrics. `allowance` is what each may have, and
+    the word of `proxies` is taken for where a request comes from. With manifests of
     `trusted_documents`, no other operations run."""
 
     database_url: str | None
@@ -51,6 +54,8 @@ class Settings:
     origins: tuple[str, ...]
     tokens: TokenSettings | None
     metrics_token: str | None = field(repr=False)
+    allowance: Allowance
+    proxies: tuple[str, ...]
     search_keys: tuple[str, ...] = field(repr=False)
     trusted_documents: tuple[Path, ...]
 
@@ -83,7 +88,37 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         tokens=_tokens(environment),
         metrics_token=_metrics_token(environment),
         trusted_documents=tuple(map(Path, _listed(environment, TRUSTED))),
+        allowance=_allowance(environment, PRODUCTION if mode == "production" else Allowance()),
+        proxies=_proxies(environment),
     )
+
+
+def _allowance(environment: Mapping[str, str], otherwise: Allowance) -> Allowance:
+    """What is set, else what goes with the mode: in development nobody counts, as whoever tries
+    things out is alone and asks for a lot. Raises: BadSetting."""
+    found: dict[str, int | None] = {}
+    for one in fields(Allowance):
+        name = f"MATCHGRAPH_{one.name.upper()}"
+        said = environment.get(name)
+        if said and said != OFF and not (said.isdecimal() and 0 < int(said) < 10**9):
+            raise BadSetting(f"{name} is {said!r}; it must be a number from 1 on, or {OFF}.")
+        found[one.name] = getattr(otherwise, one.name) if not said else None
+        if said and said != OFF:
+            found[one.name] = int(said)
+    return Allowance(**found)
+
+
+def _proxies(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Addresses and networks. Raises: BadSetting."""
+    said = environment.get("MATCHGRAPH_PROXIES", "")
+    named = tuple(filter(None, map(str.strip, said.split(","))))
+    try:
+        return tuple(str(ip_network(one)) if "/" in one else str(ip_address(one)) for one in named)
+    except ValueError:
+        raise BadSetting(
+            f"MATCHGRAPH_PROXIES is {said!r}; it must be addresses such as 10.0.0.7 or networks "
+            "such as 10.0.0.0/8, with commas between them."
+        ) from None
 
 
 def _origins(environment: Mapping[str, str], *, development: bool) -> tuple[str, ...]:

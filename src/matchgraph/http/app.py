@@ -14,15 +14,18 @@ from typing import Any
 from uuid import uuid4
 
 import redis.asyncio as redis
+from cross_web import AsyncHTTPRequestAdapter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
+from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
 
 from matchgraph.commands.outcome_token import pseudonym
 from matchgraph.commands.search import Recent
@@ -34,6 +37,7 @@ from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
+from matchgraph.graphql.limits import LONGEST_EXECUTION
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
 from matchgraph.http.access import (
@@ -46,11 +50,13 @@ from matchgraph.http.access import (
     given,
     refusal,
 )
+from matchgraph.http.budget import Allowance, Budgets, tell
 from matchgraph.http.clients import Clients
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
 from matchgraph.http.live import SEND, LiveView
 from matchgraph.http.manifests import read
 from matchgraph.http.origins import Cors, Origins
+from matchgraph.http.sockets import Seats
 from matchgraph.http.tokens import Tokens, TokenSettings
 from matchgraph.http.upkeep import calibrating, projecting
 from matchgraph.ledger.head import Signer
@@ -99,7 +105,9 @@ class Api(LiveView):
             except (Unauthenticated, Unavailable) as reason:
                 await refusal(scope, reason)(scope, receive, send)
                 return
-        await super().__call__(scope, receive, send)
+        # Who goes away before the request is whole has made no mistake for the log.
+        with suppress(ClientDisconnect):
+            await super().__call__(scope, receive, send)
 
     def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
         """Whether a page of another origin may open a WebSocket."""
@@ -128,7 +136,25 @@ class Api(LiveView):
             secrets=state.secrets,
             recent=state.recent,
             searching=state.searching,
+            purse=state.budgets.purse(request.scope, caller),
+            patience=state.patience,
         )
+
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """The result, of which the answer's head says what it cost and whether it was refused."""
+        result = await super().execute_single(
+            request, request_adapter, sub_response, context, root_value, request_data
+        )
+        tell(sub_response, context.bill, result)
+        return result
 
 
 def _shows_schema(state: Any, role: Role) -> bool:
@@ -157,6 +183,8 @@ def app(
     metrics_token: str | None = None,
     lately: float = LATELY,
     trusted: Sequence[Path] = (),
+    allowance: Allowance = Allowance(),  # noqa: B008 (it cannot be changed)
+    patience: float = LONGEST_EXECUTION,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
@@ -165,7 +193,8 @@ def app(
     keeps the read models also watches the log and signs its heads, if there are `signers`.
 
     Pages of these `origins` may ask, and `tokens` says whose are taken beside keys; what is known
-    of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing. With
+    of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
+    `allowance` is what each may have, and an execution is ended after `patience` seconds. With
     `trusted` manifests, the operations in them run and no others.
 
     Raises: BadManifest.
@@ -204,6 +233,9 @@ def app(
                 store, app.state.pool, development=development, tokens=reader, lately=lately
             )
             app.state.clients = Clients()
+            app.state.budgets = Budgets(app.state.redis, allowance)
+            app.state.seats = Seats(allowance)
+            app.state.patience = patience
             guard = app.state.clients.guard(app.state.doors, store.listener)
             stack.push_async_callback(stop, asyncio.create_task(guard, name="guard"))
             if reader is not None:
@@ -254,6 +286,7 @@ def _context(app: Starlette, asked: Asked) -> Context:
         feeds=state.feeds,
         keys=state.keys,
         searching=state.searching,
+        patience=state.patience,
         role=asked.role,
         shows_schema=_shows_schema(state, asked.role),
     )

@@ -46,7 +46,7 @@ class KeptDocuments:
         kept_for: int = KEPT_FOR,
     ) -> None:
         """Units: `kept_for` in seconds."""
-        self._circuit = Circuit(client, without="documents are known to one process each")
+        self._circuit = Circuit(client, otherwise="documents are known to one process each")
         self._most_here = most_here
         self._most = most
         self._kept_for = kept_for

@@ -8,21 +8,23 @@ it, up to a limit.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from cross_web import AsyncHTTPRequestAdapter
+from graphql import GraphQLError
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.http.streaming import SSETransport
+from strawberry.schema import BaseSchema, Schema
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -35,6 +37,7 @@ from matchgraph.domain.role import Role
 from matchgraph.domain.text import UNPRINTABLE
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import Context, Course
+from matchgraph.graphql.limits import RATE_LIMITED, Limited, pay_alone
 from matchgraph.graphql.sharing import (
     INTERNAL,
     WENT_WRONG,
@@ -49,9 +52,11 @@ from matchgraph.graphql.sharing import (
 )
 from matchgraph.graphql.subscription import slow_subscriber
 from matchgraph.http.access import CALLER, NOBODY, Caller, Unauthenticated, given, said_at_init
+from matchgraph.http.budget import Budgets, refused
 from matchgraph.http.clients import FORBIDDEN, TRY_AGAIN_LATER, Clients
 from matchgraph.http.documents import Documents
 from matchgraph.http.request import EVENTS, BadRequest, NotRun, preferred, read_payload
+from matchgraph.http.sockets import Seats, TooManySockets
 from matchgraph.http.view import HttpView, is_request_error
 from matchgraph.projections.changes import Mark
 
@@ -66,6 +71,12 @@ LAST_PATIENCE = 5.0
 HEARTBEAT = 12.0
 # Units: bytes of reason that a close frame holds.
 LONGEST_REASON = 123
+# So many operations one client on a WebSocket has at a time.
+MOST_OPERATIONS = 100
+FULL = GraphQLError(
+    f"{MOST_OPERATIONS} operations run on this WebSocket already; complete some.",
+    extensions={"code": "TOO_MANY_SUBSCRIPTIONS"},
+)
 # Where the application leaves what the server gave it, before anything is wrapped around that.
 SEND = "matchgraph.send"
 
@@ -298,6 +309,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         self._line = _line_to(self._socket, self.operations)
         self._caller = NOBODY
         self._leaving: asyncio.Task[None] | None = None
+        self._seats = ExitStack()
 
     async def handle_message(self, message: Any) -> None:
         """Closes the socket over what is no message of the protocol."""
@@ -326,10 +338,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             if said is None:
                 said = given(self._socket.scope)
             self._caller = await state.doors.admit(said)
+            self._seats.enter_context(state.seats.by_key(self._caller))
         except Unauthenticated as reason:
             await self.websocket.close(FORBIDDEN, _cut(str(reason)))
             return False
-        except Unavailable as reason:
+        except (Unavailable, TooManySockets) as reason:
             await self.websocket.close(TRY_AGAIN_LATER, _cut(f"{reason}; come back later."))
             return False
         self._socket.scope[CALLER] = self._caller
@@ -356,9 +369,17 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             return
         asked = Asked(query, sent.operation_name, sent.variables or {}, self._caller.role)
         planned = plan(asked)
+        if self._is_full(id):
+            await self.send_message({"id": id, "type": "error", "payload": [FULL.formatted]})
+            return
         if planned is None or not self._can_begin(id):
             payload.update(query=query, operationName=sent.operation_name)
             await super().handle_subscribe(message)
+            return
+        try:
+            await charge_subscriber(self._socket, self.schema, asked)
+        except Limited as reason:
+            await self.send_message({"id": id, "type": "error", "payload": [reason.formatted]})
             return
         member = Member(self._line, self._line.form(id), planned.feed)
         self.operations[id] = operation = _Followed(self, id, member)
@@ -369,12 +390,10 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
             operation.task.add_done_callback(self._task_done)
 
     def _can_begin(self, id: str) -> bool:
-        most = self.max_subscriptions_per_connection
-        return (
-            self.connection_acknowledged
-            and id not in self.operations
-            and (most is None or len(self.operations) < most)
-        )
+        return self.connection_acknowledged and id not in self.operations
+
+    def _is_full(self, id: str) -> bool:
+        return self._can_begin(id) and len(self.operations) >= MOST_OPERATIONS
 
     async def _resume(self, operation: _Followed, asked: Asked, planned: Plan) -> None:
         """Sends what comes before the others' changes, as fast as the client takes it."""
@@ -437,7 +456,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle(self) -> None:
         """Answers the client until it is gone."""
-        with self._socket.app.state.clients.connected(self):
+        state = self._socket.app.state
+        with self._seats, state.clients.connected(self):
+            try:
+                self._seats.enter_context(state.seats.by_address(self._socket.scope))
+            except TooManySockets as reason:
+                await self.websocket.close(TRY_AGAIN_LATER, _cut(f"{reason}; come back later."))
+                return
             await super().handle()
 
     def hang_up(self) -> None:
@@ -468,6 +493,17 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     @staticmethod
     def _get_pre_execution_close_reason(error: object) -> None:
         """The socket is not closed over one operation that makes no sense."""
+
+
+async def charge_subscriber(
+    connection: Request | WebSocket, schema: BaseSchema, asked: Asked
+) -> None:
+    """Has whoever subscribes pay, also if others do the execution. Raises: Limited."""
+    budgets: Budgets = connection.app.state.budgets
+    purse = budgets.purse(connection.scope, connection.scope.get(CALLER, NOBODY))
+    if purse is not None:
+        assert isinstance(schema, Schema), "as the application makes it"
+        await pay_alone(purse, schema._schema, asked.query, asked.operation_name, asked.variables)
 
 
 def _cut(reason: str) -> str:
@@ -679,6 +715,27 @@ class OwnStream(StreamingResponse):
         self.hang_up()
 
 
+class _Seated(Response):
+    """A response that stays open, unless whoever asked has too many of them already."""
+
+    def __init__(self, scope: Scope, response: Response) -> None:
+        super().__init__()
+        self._seats: Seats = scope["app"].state.seats
+        self._caller: Caller = scope[CALLER]
+        self._response = response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it, or why not."""
+        with ExitStack() as seats:
+            response = self._response
+            try:
+                seats.enter_context(self._seats.by_address(scope))
+                seats.enter_context(self._seats.by_key(self._caller))
+            except TooManySockets as reason:
+                response = refused(Limited(RATE_LIMITED, f"{reason}; close some."))
+            await response(scope, receive, send)
+
+
 async def _send(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
@@ -690,7 +747,7 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
 class _Shared:
     """A subscription whose results come from elsewhere; to the view it is like a stream."""
 
-    response: EventResponse
+    response: Response
 
     def __aiter__(self) -> "_Shared":
         return self
@@ -727,6 +784,10 @@ class LiveView(HttpView):
             asked = _asked(request_data, context.role)
             planned = plan(asked)
             if planned is not None:
+                try:
+                    await charge_subscriber(request, self.schema, asked)
+                except Limited as reason:
+                    return _Shared(refused(reason))
                 return _Shared(EventResponse(request.scope, asked, planned))
         return await super().execute_operation(
             request, request_adapter, request_data, context, root_value, sub_response
@@ -736,7 +797,7 @@ class LiveView(HttpView):
         self, request: Request, result: Any, protocol: Any, sub_response: Response
     ) -> Response:
         if isinstance(result, _Shared):
-            return result.response
+            return _Seated(request.scope, result.response)
         return await super()._create_streaming_response(request, result, protocol, sub_response)
 
     async def create_streaming_response(
@@ -747,7 +808,7 @@ class LiveView(HttpView):
         headers: Mapping[str, str],
     ) -> Response:
         """The response that sends these events."""
-        return OwnStream(request.scope, stream(), headers)
+        return _Seated(request.scope, OwnStream(request.scope, stream(), headers))
 
 
 def _asked(data: GraphQLRequestData, role: Role) -> Asked:

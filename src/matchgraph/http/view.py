@@ -185,6 +185,6 @@ class HttpView(GraphQL[Context, None]):
         kind = sub_response.media_type
         assert kind is not None, "it was said above"
         response.headers["content-type"] = kind
-        if "data" not in response_data:
+        if "data" not in response_data and not sub_response.status_code:
             response.status_code = status_of(response_data["errors"], kind)
         return response

@@ -313,12 +313,12 @@ class Circuit:
         *,
         patience: float = 0.2,
         rest: float = 1.0,
-        without: str = "boards come from PostgreSQL",
+        otherwise: str = "boards come from PostgreSQL",
     ) -> None:
-        """`without` says what is so meanwhile. Units: seconds that a request waits for Redis, and
-        that Redis is left alone."""
+        """Units: seconds that a request waits for Redis, and that Redis is left alone. `otherwise`
+        is what happens then, for the log."""
         self._client = client
-        self._without = without
+        self._otherwise = otherwise
         self._patience = patience
         self._rest = rest
         self._next_try: float | None = None
@@ -340,7 +340,7 @@ class Circuit:
                 replies = await send(self._client, commands)
         except (CacheAway, TimeoutError) as reason:
             if not self.is_open:
-                log.warning("%s, Redis is away: %s", self._without, reason)
+                log.warning("%s, Redis is away: %s", self._otherwise, reason)
             self._leave_alone()
             return None
         self._next_try = None
