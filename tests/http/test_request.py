@@ -20,7 +20,7 @@ BODY = json.dumps({"query": HEAD}).encode()
 def told(response: Any) -> dict[str, Any]:
     """The only error of an answer without data."""
     said = response.json()
-    assert set(said) == {"errors"}
+    assert set(said) - {"extensions"} == {"errors"}
     (error,) = said["errors"]
     assert error["message"]
     assert isinstance(error["extensions"]["code"], str)
@@ -117,7 +117,7 @@ async def test_a_body_that_does_not_say_that_it_is_json_is_not_read(still: Api) 
 async def test_json_may_say_more_of_itself(still: Api) -> None:
     for kind in (JSON, "Application/JSON", f"{JSON};charset=UTF-8", f'{JSON}; charset="utf-8"'):
         response = await still.http.post("/graphql", content=BODY, headers={"content-type": kind})
-        assert response.json() == {"data": {"position": {"head": "0"}}}, kind
+        assert response.json()["data"] == {"position": {"head": "0"}}, kind
 
 
 async def test_an_encoded_body_is_not_decoded(still: Api) -> None:
@@ -158,7 +158,7 @@ async def test_a_query_may_be_an_address(still: Api) -> None:
     query = "query Q($s: String!) { artifact(slug: $s) { slug } } query Other { __typename }"
     said = {"query": query, "variables": '{"s": "a"}', "operationName": "Q", "extensions": "{}"}
     response = await still.http.get("/graphql", params=said)
-    assert response.json() == {"data": {"artifact": None}}
+    assert response.json()["data"] == {"artifact": None}
     for name in ("variables", "extensions"):
         response = await still.http.get("/graphql", params={**said, name: "{"})
         assert response.status_code == 400
