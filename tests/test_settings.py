@@ -202,3 +202,11 @@ def test_proxies_are_addresses_and_networks() -> None:
     for said in ("*", "proxy.example", "10.0.0.1/8"):
         with pytest.raises(BadSetting, match="MATCHGRAPH_PROXIES is"):
             settings.read({"MATCHGRAPH_PROXIES": said})
+
+
+def test_a_subgraph_is_one_only_if_that_is_said() -> None:
+    assert settings.read({"MATCHGRAPH_FEDERATION": "on"}).federation
+    assert not settings.read({"MATCHGRAPH_FEDERATION": "off"}).federation
+    assert not settings.read({}).federation
+    with pytest.raises(BadSetting, match="on or off"):
+        settings.read({"MATCHGRAPH_FEDERATION": "yes"})

@@ -130,6 +130,7 @@ def serve(
                 metrics_token=settings.metrics_token,
                 allowance=settings.allowance,
                 trusted=settings.trusted_documents,
+                federation=settings.federation,
             )
         except BadManifest as reason:
             _fail(f"{environment.TRUSTED}: {reason}", code=2)
@@ -384,9 +385,13 @@ def _change(command: Callable[[Store, Request], Awaitable[T]], actor: str = "cur
 
 
 @program.command()
-def schema() -> None:
+def schema(
+    federation: Annotated[
+        bool, typer.Option("--federation", help="As a subgraph of Apollo Federation 2.")
+    ] = False,
+) -> None:
     """Print the GraphQL schema, as schema.graphql holds it."""
-    sys.stdout.write(graphql_schema.sdl())
+    sys.stdout.write(graphql_schema.sdl(federation=federation))
 
 
 @keys.command("issue")

@@ -16,7 +16,7 @@ from matchgraph.http.origins import LOCAL
 from matchgraph.http.tokens import TokenSettings
 from matchgraph.ledger.head import BadKey, Signer, new_key, signers
 
-OFF = "off"
+ON, OFF = "on", "off"
 SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
 LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
 METRICS = "MATCHGRAPH_METRICS_TOKEN"
@@ -40,7 +40,7 @@ class Settings:
     `signing`, `sealing` and `ledger_signing`. Pages of `origins` may ask, `tokens` says whose are
     taken beside keys, and `metrics_token` opens the metrics. `allowance` is what each may have, and
     the word of `proxies` is taken for where a request comes from. With manifests of
-    `trusted_documents`, no other operations run."""
+    `trusted_documents`, no other operations run; with `federation`, the schema is a subgraph."""
 
     database_url: str | None
     redis_url: str | None
@@ -58,6 +58,7 @@ class Settings:
     proxies: tuple[str, ...]
     search_keys: tuple[str, ...] = field(repr=False)
     trusted_documents: tuple[Path, ...]
+    federation: bool
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -73,6 +74,9 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         raise BadSetting(
             f"MATCHGRAPH_EMBEDDING is {model!r}; it must be {', '.join(embedding.NAMES)} or {OFF}."
         )
+    federation = environment.get("MATCHGRAPH_FEDERATION", OFF)
+    if federation not in (ON, OFF):
+        raise BadSetting(f"MATCHGRAPH_FEDERATION is {federation!r}; it must be {ON} or {OFF}.")
     return Settings(
         database_url=environment.get("DATABASE_URL") or None,
         redis_url=environment.get("REDIS_URL") or None,
@@ -90,6 +94,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         trusted_documents=tuple(map(Path, _listed(environment, TRUSTED))),
         allowance=_allowance(environment, PRODUCTION if mode == "production" else Allowance()),
         proxies=_proxies(environment),
+        federation=federation == ON,
     )
 
 

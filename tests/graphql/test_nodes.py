@@ -5,7 +5,8 @@ from typing import Any
 
 from graphql import GraphQLInterfaceType, GraphQLObjectType
 
-from matchgraph.graphql.schema import NODES, build
+from matchgraph.graphql.nodes import NODES
+from matchgraph.graphql.schema import build
 from tests.graphql.client import Api
 from tests.graphql.mutations import ARTIFACT, CAPABILITY, call
 

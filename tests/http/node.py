@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 CLIENTS = Path(__file__).parent / "clients"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def node() -> Path:
@@ -19,6 +21,38 @@ def node() -> Path:
     assert found is not None, "the development dependencies are installed"
     assert found.origin is not None, "it is a package"
     return Path(found.origin).parent / "bin" / "node"
+
+
+def examples(document: str) -> list[str]:
+    """The programs that a page of docs shows."""
+    return re.findall(r"```js\n(.*?)```", (DOCS / document).read_text(), re.DOTALL)
+
+
+@asynccontextmanager
+async def program(text: str, port: int) -> AsyncIterator[AsyncIterator[str]]:
+    """What an example prints, line by line, that has a server at that port instead of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(str(node()), "--input-type=module"), cwd=CLIENTS, stdin=PIPE, stdout=PIPE
+    )
+
+    async def lines() -> AsyncIterator[str]:
+        assert process.stdout is not None, "it is piped"
+        while True:
+            async with asyncio.timeout(30):
+                line = await process.stdout.readline()
+            if not line:
+                return
+            yield line.decode().removesuffix("\n")
+
+    try:
+        assert process.stdin is not None, "it is piped"
+        process.stdin.write(text.replace("localhost:8000", f"127.0.0.1:{port}").encode())
+        process.stdin.write_eof()
+        yield lines()
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def run(

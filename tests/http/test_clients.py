@@ -1,6 +1,7 @@
 """The clients that frontends use, unchanged, over all that they speak."""
 
 import json
+import re
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from matchgraph.servers import Servers
+from tests.graphql.client import serving
 from tests.graphql.moving import Movers, projected
 from tests.graphql.mutations import ARTIFACT, document
 from tests.graphql.subscribers import Served, served
-from tests.http.node import run
+from tests.http.node import DOCS, examples, program, run
 
 # Spelled as those spell it who keep a cache.
 ASKED = """query Asked($slug: String!) {
@@ -146,3 +148,33 @@ async def test_a_client_is_told_by_close_code_what_it_did_wrong(
     said = json.loads(out)
     assert said["code"] == said["expected"] == code
     assert said["reason"]
+
+
+@pytest.mark.parametrize(
+    "example", examples("clients.md"), ids=["Apollo Client", "urql over SSE", "urql over WebSocket"]
+)
+async def test_what_the_documentation_shows_works(url: str, servers: Servers, example: str) -> None:
+    async with served(url, servers.redis_url) as live:
+        await projected(live.pool, await Movers(live.store, 1).register())
+        async with program(example, live.port) as lines:
+            assert [await anext(lines) for _ in range(2)] == ["thing-0", "thing-0"]
+
+
+async def test_the_documented_hash_is_that_of_the_documented_document(
+    url: str, servers: Servers
+) -> None:
+    shown = (DOCS / "trusted-documents.md").read_text()
+    said = re.search(r"-d '(.*)'", shown)
+    document = re.search(r'`"query": "(.*?)"`', shown)
+    assert said
+    assert document
+    asked = json.loads(said[1])
+    assert (
+        asked["extensions"]["persistedQuery"]["sha256Hash"]
+        == sha256(document[1].encode()).hexdigest()
+    )
+    async with serving(url, servers.redis_url, project=False) as api:
+        both = {**asked, "query": document[1]}
+        for body in (both, asked):
+            response = await api.http.post("/graphql", json=body)
+            assert response.json() == {"data": {"__typename": "Query"}}

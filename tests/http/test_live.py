@@ -3,12 +3,10 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import socket
 import sys
 import time
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -28,7 +26,7 @@ from tests.graphql.client import JSON
 from tests.graphql.moving import CATALOG, RANKS, Movers, history, move_all, projected
 from tests.graphql.mutations import ARTIFACT, call
 from tests.graphql.subscribers import PROTOCOL, Served, served
-from tests.http.node import CLIENTS, following, node
+from tests.http.node import examples, following, program
 
 STREAM = {**JSON, "accept": "text/event-stream"}
 HEAD = "{ position { head } }"
@@ -408,26 +406,12 @@ async def test_a_projector_of_its_own_brings_changes_to_a_server_without_one(
         assert len(await one.changes(2)) == 2
 
 
-EXAMPLES = re.findall(
-    r"```js\n(.*?)```", (Path(__file__).parents[2] / "docs/subscriptions.md").read_text(), re.DOTALL
-)
+EXAMPLES = examples("subscriptions.md")
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["graphql-ws", "graphql-sse"])
 async def test_what_the_documentation_shows_works(live: Served, example: str) -> None:
     movers = Movers(live.store, 1)
     await projected(live.pool, await movers.register())
-    program = example.replace("localhost:8000", f"127.0.0.1:{live.port}")
-    process = await asyncio.create_subprocess_exec(
-        *(node(), "--input-type=module"), cwd=CLIENTS, stdin=PIPE, stdout=PIPE
-    )
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(program.encode())
-        process.stdin.write_eof()
-        async with asyncio.timeout(20):
-            assert json.loads(await process.stdout.readline())["slug"] == "thing-0"
-    finally:
-        process.kill()
-        await process.wait()
+    async with program(example, live.port) as lines:
+        assert json.loads(await anext(lines))["slug"] == "thing-0"

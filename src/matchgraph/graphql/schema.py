@@ -23,23 +23,20 @@ from matchgraph.graphql.extensions import (
     ReadYourWrites,
     at_least,
 )
+from matchgraph.graphql.federation import REPRESENTATIONS, Federated, FederationQuery
 from matchgraph.graphql.history import HistoryQuery
 from matchgraph.graphql.identity import IdentityMutation, IdentityQuery
 from matchgraph.graphql.key import KeyMutation, KeyQuery
 from matchgraph.graphql.ledger import LedgerQuery
 from matchgraph.graphql.limits import Bounded
+from matchgraph.graphql.nodes import find
 from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
-from matchgraph.graphql.scalars import SCALARS, BadInput, Position, text
+from matchgraph.graphql.scalars import SCALARS, Position
 from matchgraph.graphql.search import SearchQuery
 from matchgraph.graphql.subscription import Subscription
 from matchgraph.queries.position import positions
-
-NODES: dict[str, type[Artifact] | type[Capability]] = {
-    "Artifact": Artifact,
-    "Capability": Capability,
-}
 
 
 @strawberry.type(description="How far the log and the read models have come.")
@@ -67,13 +64,7 @@ class Query(
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="A global id.")],
     ) -> relay.Node | None:
-        try:
-            found = relay.GlobalID.from_id(text("id", str(id), limit=500))
-            kind = NODES[found.type_name]
-        except (relay.GlobalIDValueError, KeyError, ValueError):
-            raise BadInput("`id` is not an id that this schema gave out.") from None
-        (node,) = await kind.by_node_ids(info, [found.node_id])
-        return node
+        return await find(info, str(id))
 
     @strawberry.field(description="How far the log and the read models have come.")
     async def position(self, info: Info) -> Positions:
@@ -120,10 +111,19 @@ class CatalogSchema(strawberry.Schema):
         logging.getLogger(__name__).debug("%s errors answered", len(errors))
 
 
-def build() -> CatalogSchema:
-    """The schema as it is served."""
-    return CatalogSchema(
-        query=Query,
+@strawberry.type(name="Query", description="What can be asked.")
+class FederatedQuery(Query, FederationQuery):
+    pass
+
+
+class FederatedSchema(Federated, CatalogSchema):
+    """The schema as a subgraph."""
+
+
+def build(*, federation: bool = False) -> CatalogSchema:
+    """The schema as it is served; with `federation`, as a subgraph."""
+    return (FederatedSchema if federation else CatalogSchema)(
+        query=FederatedQuery if federation else Query,
         mutation=Mutation,
         subscription=Subscription,
         directives=[at_least],
@@ -137,10 +137,10 @@ def build() -> CatalogSchema:
         ],
         exception_handlers=HANDLERS,
         execution_context_class=EventExecutor,
-        config=StrawberryConfig(scalar_map=SCALARS),
+        config=StrawberryConfig(scalar_map={**SCALARS, **(REPRESENTATIONS if federation else {})}),
     )
 
 
-def sdl() -> str:
-    """The schema in its own language, as `schema.graphql` holds it."""
-    return build().as_str() + "\n"
+def sdl(*, federation: bool = False) -> str:
+    """The schema in its own language, as `schema.graphql` holds it, or as a gateway reads it."""
+    return build(federation=federation).as_str() + "\n"

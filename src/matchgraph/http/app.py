@@ -185,6 +185,7 @@ def app(
     trusted: Sequence[Path] = (),
     allowance: Allowance = Allowance(),  # noqa: B008 (it cannot be changed)
     patience: float = LONGEST_EXECUTION,
+    federation: bool = False,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
@@ -195,7 +196,8 @@ def app(
     Pages of these `origins` may ask, and `tokens` says whose are taken beside keys; what is known
     of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
     `allowance` is what each may have, and an execution is ended after `patience` seconds. With
-    `trusted` manifests, the operations in them run and no others.
+    `trusted` manifests, the operations in them run and no others; with `federation`, a gateway can
+    take the schema for a subgraph.
 
     Raises: BadManifest.
     """
@@ -252,7 +254,7 @@ def app(
             yield
 
     allowed = Origins(tuple(origins))
-    schema = build()
+    schema = build(federation=federation)
     trusted_documents = TrustedDocuments(read(trusted, schema._schema)) if trusted else None
     api = Api(
         schema,
