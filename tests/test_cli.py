@@ -210,6 +210,22 @@ def ours(url: str, servers: Servers) -> dict[str, str]:
     return {"DATABASE_URL": url, "REDIS_URL": servers.redis_url}
 
 
+def test_a_manifest_of_trusted_documents_that_is_broken_refuses_the_start(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    for said, told in (
+        ('{"a": "{ nothing }"}', "Cannot query field 'nothing'"),
+        ("{", "cannot be"),
+    ):
+        (tmp_path / "documents.json").write_text(said)
+        trusted = {"MATCHGRAPH_TRUSTED_DOCUMENTS": "documents.json"}
+        found = run(tmp_path, "serve", "--no-catalogs", **ours, **trusted)
+        assert found.returncode == 2, found
+        assert "MATCHGRAPH_TRUSTED_DOCUMENTS: documents.json" in found.stderr
+        assert told in " ".join(found.stderr.split())
+        assert "Traceback" not in found.stderr
+
+
 def test_a_manifest_is_imported_once(tmp_path: Path, ours: dict[str, str]) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     first = run(tmp_path, "import", "manifest", "good.yaml", **ours)

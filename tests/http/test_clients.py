@@ -13,7 +13,7 @@ from tests.graphql.client import serving
 from tests.graphql.moving import Movers, projected
 from tests.graphql.mutations import ARTIFACT, document
 from tests.graphql.subscribers import Served, served
-from tests.http.node import DOCS, examples, program, run
+from tests.http.node import CLIENTS, DOCS, examples, program, run
 
 # Spelled as those spell it who keep a cache.
 ASKED = """query Asked($slug: String!) {
@@ -36,6 +36,7 @@ FOLLOWS_FROM_NOWHERE: dict[str, Any] = {"query": RANKS, "variables": {"after": "
 
 HTTP = ["apollo", "apollo-persisted", "apollo-persisted-get", "urql", "urql-get", "urql-persisted"]
 STREAMS = ["graphql-ws", "graphql-sse", "apollo-ws", "urql-ws", "urql-sse", "urql-fetch"]
+MANIFEST = "node_modules/@apollo/generate-persisted-query-manifest/cli.js"
 # What each question brought, and what was sent over HTTP for it.
 Answers = list[tuple[list[dict[str, Any]], list[str]]]
 
@@ -113,11 +114,14 @@ async def test_a_document_is_sent_the_first_time_alone(
 async def test_apollo_runs_what_its_manifest_has_and_nobody_anything_else(
     url: str, servers: Servers, tmp_path: Path
 ) -> None:
-    id = sha256(ASKED.encode()).hexdigest()
-    operations = [{"id": id, "name": "Asked", "type": "query", "body": ASKED}]
-    written = {"format": "apollo-persisted-query-manifest", "version": 1, "operations": operations}
+    (tmp_path / "node_modules").symlink_to(CLIENTS / "node_modules")
+    source = f'import {{ gql }} from "@apollo/client"; export const asked = gql`{ASKED}`;'
+    (tmp_path / "app.js").write_text(source)
+    config = {"documents": "app.js", "output": "manifest.json"}
+    (tmp_path / "persisted-query-manifest.config.json").write_text(json.dumps(config))
+    code, out, err = await run(MANIFEST, cwd=tmp_path)
+    assert code == 0, out + err
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps(written))
     async with served(url, servers.redis_url, project=False, trusted=[manifest]) as live:
         (((result,), sent),) = await asked(live, "apollo-manifest", ASKS, manifest=manifest)
         assert bare(result["data"]) == {"artifact": None, "position": {"head": "0"}}
