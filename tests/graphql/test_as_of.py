@@ -124,7 +124,7 @@ Answers = dict[tuple[int, str], bytes]
 
 
 async def answered(api: Api, query: str, position: int | None) -> bytes:
-    """The whole answer as it is sent, of now or as of a position."""
+    """The answer as it is sent, of now or as of a position, but for what it cost."""
     then = None if position is None else {"position": str(position)}
     said = json.dumps({"query": query, "variables": {"then": then}})
     headers = {"content-type": "application/json"}
@@ -134,7 +134,7 @@ async def answered(api: Api, query: str, position: int | None) -> bytes:
         # Whom one cannot compare is an answer, too.
         assert error.get("path") == ["compare"], error
         assert error["extensions"]["code"] in ("UNKNOWN_ARTIFACT", "BAD_USER_INPUT"), error
-    return response.content
+    return response.content.rpartition(b',"extensions":{"cost"')[0]
 
 
 async def live(api: Api, url: str, pages: Sequence[int]) -> Answers:

@@ -95,7 +95,7 @@ SUBSCRIPTION, FROM_THE_PAST = 10, 20
 AS_OF = 2
 OBJECTS_PER_POINT, WORDS_PER_POINT = 10, 100
 # Fields, fragments and values within each other, beyond which a document is not looked into.
-DEEPEST = 60
+MOST_NESTED = 60
 
 
 class TooDeep(Exception):
@@ -181,7 +181,7 @@ class Count:
     ) -> Tally:
         """`page` is how many entries lists right here have that do not say so themselves; `named`
         has the fields that were named beside these."""
-        if level > DEEPEST:
+        if level > MOST_NESTED:
             raise TooDeep
         total = NOTHING
         for one in found.selections:
@@ -276,7 +276,7 @@ class Count:
         return Tally(directives=len(nodes or ()))
 
     def _values(self, value: ValueNode | None, level: int) -> None:
-        if level > DEEPEST:
+        if level > MOST_NESTED:
             raise TooDeep
         match value:
             case ListValueNode():

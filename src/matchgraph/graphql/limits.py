@@ -6,6 +6,7 @@ docs/limits.md has every figure, and says why it is what it is.
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,7 +128,9 @@ class Bill:
             said |= {
                 "budget": self.left.budget,
                 "remaining": self.left.remaining,
-                "resetAfter": round(self.left.reset),
+                "resetAt": (datetime.now(UTC) + timedelta(seconds=self.left.reset)).isoformat(
+                    timespec="seconds"
+                ),
             }
         return said
 

@@ -117,8 +117,13 @@ class Window:
 class Budgets:
     """The budgets of all who ask."""
 
-    def __init__(self, client: "redis.Redis", allowance: Allowance) -> None:
-        self._circuit = Circuit(client, otherwise="budgets are counted in each process")
+    def __init__(
+        self, client: "redis.Redis", allowance: Allowance, *, patience: float = 0.2
+    ) -> None:
+        """Units: `patience` in seconds, for which a request waits for Redis."""
+        self._circuit = Circuit(
+            client, patience=patience, otherwise="budgets are counted in each process"
+        )
         self._allowance = allowance
         # By a hash, so that there are never more of them, whoever makes up addresses.
         self._counted: dict[int, tuple[int, Window]] = {}

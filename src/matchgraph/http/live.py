@@ -381,6 +381,8 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         except Limited as reason:
             await self.send_message({"id": id, "type": "error", "payload": [reason.formatted]})
             return
+        if not self.connection_acknowledged:  # it was expelled meanwhile
+            return
         member = Member(self._line, self._line.form(id), planned.feed)
         self.operations[id] = operation = _Followed(self, id, member)
         if not planned.resumes(asked):
