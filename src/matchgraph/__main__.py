@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 ca
 import asyncio
 import logging
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -29,6 +30,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from matchgraph import __version__
 from matchgraph import migrate as migrations
 from matchgraph import settings as environment
 from matchgraph.cli import audit, forgetting
@@ -56,6 +58,10 @@ from matchgraph.http.server import Server, configured, settle
 from matchgraph.http.upkeep import calibrate_if_due, calibrate_now, calibrating, projecting
 from matchgraph.imports import genai_prices, manifest, models_dev, signals
 from matchgraph.imports.record import Problem
+from matchgraph.observe import logs
+from matchgraph.observe.logs import AccessLog
+from matchgraph.observe.observer import Observer
+from matchgraph.observe.traces import tracing
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.rank_board import RANK_BOARD
 from matchgraph.projections.rank_cache import CacheAway, forget
@@ -114,6 +120,7 @@ def serve(
             _run(forgetting.before_serving(servers.database_url, search_keys))
         except UnknownMaster as reason:
             _fail(str(reason), code=2)
+        observer = _observed(settings)
         try:
             app = http_app(
                 servers.database_url,
@@ -131,6 +138,7 @@ def serve(
                 allowance=settings.allowance,
                 trusted=settings.trusted_documents,
                 federation=settings.federation,
+                observer=observer,
             )
         except BadManifest as reason:
             _fail(f"{environment.TRUSTED}: {reason}", code=2)
@@ -144,6 +152,8 @@ def serve(
         # Ctrl-C is how one ends it, so it is no failure.
         with suppress(KeyboardInterrupt):
             server.run()
+        if observer.traces is not None:
+            observer.traces.close()
         if not server.started:
             _fail(f"It could not start on port {settings.port}; the log above says why.")
 
@@ -220,9 +230,28 @@ def project() -> None:
                 calibrating(store, pool),
             ):
                 settle()
-                await asyncio.Event().wait()
+                await _told_to_end()
 
+        logs.set_up(json=settings.json_logs)
         _run(run())
+
+
+async def _told_to_end() -> None:
+    """Returns when this process is told to end."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+
+
+def _observed(settings: environment.Settings) -> Observer:
+    """Who is told of operations, with logs and traces as the environment says."""
+    lines = logs.set_up(json=settings.json_logs).lines
+    return Observer(
+        access=AccessLog(lines, json=settings.json_logs) if settings.access_log else None,
+        traces=tracing(__version__),
+        threshold=settings.slow,
+    )
 
 
 @program.command()

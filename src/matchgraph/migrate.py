@@ -35,3 +35,19 @@ async def apply(url: str) -> None:
         await releases.say(connection)
     finally:
         await connection.close(timeout=5)
+
+
+async def missing(url: str) -> list[str]:
+    """The migrations of this release that the database has not seen, the first ones first.
+
+    Raises: one of LOST when the database is away.
+    """
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        rows = await connection.fetch("SELECT migration_id FROM public._pogo_migration", timeout=5)
+    except asyncpg.UndefinedTableError:
+        rows = []
+    finally:
+        await connection.close(timeout=5)
+    applied = {row["migration_id"] for row in rows}
+    return sorted({file.stem for file in folder().glob("*.sql")} - applied)

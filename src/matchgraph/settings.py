@@ -40,7 +40,12 @@ class Settings:
     `signing`, `sealing` and `ledger_signing`. Pages of `origins` may ask, `tokens` says whose are
     taken beside keys, and `metrics_token` opens the metrics. `allowance` is what each may have, and
     the word of `proxies` is taken for where a request comes from. With manifests of
-    `trusted_documents`, no other operations run; with `federation`, the schema is a subgraph."""
+    `trusted_documents`, no other operations run; with `federation`, the schema is a subgraph.
+    Logs are `json_logs` or text, with a line for each operation if `access_log`; those that take
+    `slow` or longer are told of.
+
+    Units: `slow` in seconds.
+    """
 
     database_url: str | None
     redis_url: str | None
@@ -59,6 +64,9 @@ class Settings:
     search_keys: tuple[str, ...] = field(repr=False)
     trusted_documents: tuple[Path, ...]
     federation: bool
+    json_logs: bool
+    access_log: bool
+    slow: float | None
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -95,6 +103,11 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         allowance=_allowance(environment, PRODUCTION if mode == "production" else Allowance()),
         proxies=_proxies(environment),
         federation=federation == ON,
+        json_logs=_one_of(
+            environment, "MATCHGRAPH_LOG", "text" if mode == "development" else "json", "json"
+        ),
+        access_log=_one_of(environment, "MATCHGRAPH_ACCESS_LOG", "on", "on"),
+        slow=_slow(environment),
     )
 
 
@@ -124,6 +137,29 @@ def _proxies(environment: Mapping[str, str]) -> tuple[str, ...]:
             f"MATCHGRAPH_PROXIES is {said!r}; it must be addresses such as 10.0.0.7 or networks "
             "such as 10.0.0.0/8, with commas between them."
         ) from None
+
+
+CHOICES = {"MATCHGRAPH_LOG": ("json", "text"), "MATCHGRAPH_ACCESS_LOG": ("on", OFF)}
+
+
+def _one_of(environment: Mapping[str, str], name: str, default: str, meant: str) -> bool:
+    """Whether what is said is what is meant. Raises: BadSetting."""
+    said = environment.get(name) or default
+    if said not in CHOICES[name]:
+        raise BadSetting(f"{name} is {said!r}; it must be {' or '.join(CHOICES[name])}.")
+    return said == meant
+
+
+def _slow(environment: Mapping[str, str]) -> float | None:
+    """Raises: BadSetting."""
+    said = environment.get("MATCHGRAPH_SLOW_MS") or "500"
+    if said == OFF:
+        return None
+    if not said.isdecimal() or not said.isascii() or len(said) > 9:
+        raise BadSetting(
+            f"MATCHGRAPH_SLOW_MS is {said!r}; it must be a whole number of milliseconds, or {OFF}."
+        )
+    return int(said) / 1000
 
 
 def _origins(environment: Mapping[str, str], *, development: bool) -> tuple[str, ...]:

@@ -19,10 +19,18 @@ from eventsourcing.persistence import StoredEvent
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Statement, connect
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.tasks import stop
+from matchgraph.observe.metrics import Metrics
+from matchgraph.observe.operation import APPEND as APPENDING
+from matchgraph.observe.operation import step
 
 APPEND = "SELECT base, refused FROM event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 log = logging.getLogger(__name__)
 
+REASONS: dict[type[Exception], str] = {
+    Conflict: "conflict",
+    Unavailable: "unavailable",
+    OutcomeUnknown: "outcome_unknown",
+}
 # More in one transaction gains nothing and makes the first caller wait for the last.
 MOST_IN_GROUP = 2_000
 
@@ -66,7 +74,14 @@ class _Append:
 class Appender:
     """Appends commands, many at a time. Use as an asynchronous context manager."""
 
-    def __init__(self, url: str, *, patience: float = 10, most_waiting: int = 10_000) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience: float = 10,
+        most_waiting: int = 10_000,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Units: `patience`, the seconds that an append waits for a database that is away."""
         self._url = url
         self._patience = patience
@@ -78,6 +93,12 @@ class Appender:
         self._session: tuple[int, object] | None = None
         self._statement: Statement | None = None
         self._task: asyncio.Task[None] | None = None
+        self._metrics = Metrics() if metrics is None else metrics
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait."""
+        return len(self._waiting)
 
     async def __aenter__(self) -> "Appender":
         self._idle.set()
@@ -116,13 +137,27 @@ class Appender:
         self._waiting.append(append)
         self._idle.clear()
         self._arrived.set()
-        return await append.position
+        with step(APPENDING, "append"):
+            return await self._observed(append)
+
+    async def _observed(self, append: _Append) -> int:
+        """Its position, and how long that took. Raises: as `append`."""
+        began = time.perf_counter()
+        try:
+            position = await append.position
+        except (Conflict, Unavailable, OutcomeUnknown) as reason:
+            self._metrics.append_failures.labels(REASONS[type(reason)]).inc()
+            raise
+        self._metrics.append_seconds.observe(time.perf_counter() - began)
+        self._metrics.appended.inc(len(append.events))
+        return position
 
     async def _run(self) -> None:
         while True:
             await self._arrived.wait()
             group = self._next_group()
             if group:
+                self._metrics.append_group.observe(len(group))
                 await self._append_group(group)
             if not self._waiting:
                 self._arrived.clear()

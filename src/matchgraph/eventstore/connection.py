@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import asyncpg
 
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.observe.operation import POSTGRESQL, step
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -18,12 +19,43 @@ else:  # generic for the type checker only
     Statement = asyncpg.prepared_stmt.PreparedStatement
 
 
+class Observed(Connection):
+    """A connection of a pool, which says what the operation at work waits for."""
+
+    def __init__(self, protocol: Any, transport: Any, loop: Any, addr: Any, *rest: Any) -> None:
+        super().__init__(protocol, transport, loop, addr, *rest)
+        settings: dict[str, str] = rest[-1].server_settings or {}
+        self._purpose = settings.get("application_name", "").removeprefix(NAMED)
+
+    async def fetch(self, query: str, *args: Any, **named: Any) -> Any:
+        """As asyncpg's."""
+        with step(POSTGRESQL, query, self._purpose):
+            return await super().fetch(query, *args, **named)
+
+    async def fetchrow(self, query: str, *args: Any, **named: Any) -> Any:
+        """As asyncpg's."""
+        with step(POSTGRESQL, query, self._purpose):
+            return await super().fetchrow(query, *args, **named)
+
+    async def fetchval(self, query: str, *args: Any, **named: Any) -> Any:
+        """As asyncpg's."""
+        with step(POSTGRESQL, query, self._purpose):
+            return await super().fetchval(query, *args, **named)
+
+    async def execute(self, query: str, *args: Any, **named: Any) -> str:
+        """As asyncpg's."""
+        with step(POSTGRESQL, query, self._purpose):
+            return await super().execute(query, *args, **named)
+
+
 class Fetches(Protocol):
     """A connection, a pool, or a view of the read models."""
 
     async def fetch(self, query: str, *arguments: Any) -> Sequence[asyncpg.Record]:
         """The rows."""
 
+
+NAMED = "matchgraph "
 
 # A connection that was lost says so in one of these ways. 57P01 to 57P05 are PostgreSQL's own
 # words for a session that it ends: shutdown, crash, database dropped, idle for too long. A session
@@ -59,7 +91,7 @@ def _settings(purpose: str, extra: dict[str, str]) -> dict[str, str]:
         # Whoever logs in works with the application's rights, so that not even a superuser's
         # connection string opens the log to anything but its functions.
         "role": "matchgraph_app",
-        "application_name": f"matchgraph {purpose}",
+        "application_name": f"{NAMED}{purpose}",
         "timezone": "UTC",
         "jit": "off",
         **extra,
@@ -83,6 +115,7 @@ async def open_pool(
         url,
         min_size=1,
         max_size=size,
+        connection_class=Observed,
         timeout=5,
         command_timeout=statement_timeout + 5,
         max_inactive_connection_lifetime=60,

@@ -24,6 +24,7 @@ from matchgraph.eventstore.errors import (
     Unavailable,
 )
 from matchgraph.eventstore.listener import Listener
+from matchgraph.observe.metrics import Metrics
 
 __all__ = ["Packed", "Recorded", "Request", "Store", "fingerprint", "open_store"]
 
@@ -63,6 +64,16 @@ class Store:
         self._pool = pool
         self._appender = appender
         self.listener = listener
+
+    @property
+    def pool(self) -> Pool:
+        """Its connections, for who looks at how many are in use."""
+        return self._pool
+
+    @property
+    def waiting(self) -> int:
+        """How many commands wait to be appended."""
+        return self._appender.waiting
 
     async def append(
         self, aggregates: Iterable[Aggregate], request: Request, payload: bytes = b""
@@ -247,13 +258,13 @@ def fingerprint(command: str, *arguments: object) -> bytes:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, pool_size: int = 10, patience: float = 10
+    url: str, *, pool_size: int = 10, patience: float = 10, metrics: Metrics | None = None
 ) -> AsyncIterator[Store]:
     """The event store of that database. Raises: one of `connection.LOST` when it is away."""
     pool = await open_pool(url, "store", size=pool_size, statement_timeout=60)
     try:
         async with (
-            Appender(url, patience=patience) as appender,
+            Appender(url, patience=patience, metrics=metrics) as appender,
             Listener(url, (APPENDED, PROJECTED, REVOKED)) as listener,
         ):
             yield Store(pool, appender, listener)

@@ -16,6 +16,7 @@ from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.limits import LONGEST_EXECUTION, Bill, Purse
 from matchgraph.graphql.loaders import Loaders
+from matchgraph.observe.observer import Observer
 from matchgraph.projections.changes import Mark
 from matchgraph.queries.as_of import answerable
 from matchgraph.queries.board import Boards
@@ -67,7 +68,8 @@ class Context:
     and `searching` what searches share, of all operations.
 
     `purse` pays for it, where anybody counts, `bill` says what it came to, and after `patience`
-    seconds its execution is ended.
+    seconds its execution is ended. `observer` is told of the operation, and of the `transport` that
+    it came over.
     """
 
     store: Store
@@ -88,6 +90,8 @@ class Context:
     purse: Purse | None = None
     patience: float = LONGEST_EXECUTION
     bill: Bill | None = None
+    observer: Observer | None = None
+    transport: str = "http"
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
     # By position, and by the top-level field that is answered from it.

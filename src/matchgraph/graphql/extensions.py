@@ -31,6 +31,7 @@ from matchgraph.graphql.limits import MOST_ERRORS
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
 from matchgraph.ledger.proof import NotSigned
 from matchgraph.ledger.store import NoProof
+from matchgraph.observe.operation import observed_error
 from matchgraph.queries.as_of import BeforeHistory, Stuck, TimeInFuture
 from matchgraph.queries.need import Contradiction, EmptyNeed, UnknownExample
 from matchgraph.queries.page import BadCursor, BadPageSize
@@ -241,6 +242,7 @@ class ErrorCodes(SchemaExtension):
             if isinstance(cause, known):
                 return _shown(error, str(cause), {"code": code})
         error_id = uuid4().hex
+        observed_error(error_id)
         log.error("error %s at %s", error_id, error.path, exc_info=cause)
         return _shown(
             error,

@@ -10,6 +10,7 @@ from matchgraph.domain.price import Price
 from matchgraph.domain.ranking import Rank
 from matchgraph.domain.signal import Signal
 from matchgraph.eventstore.searcher_keys import SearcherKeys
+from matchgraph.observe import span
 from matchgraph.projections.changes import RankChange
 from matchgraph.projections.ranked import Ranked
 from matchgraph.queries import artifact, capability, match_graph, price, rank, signal
@@ -33,7 +34,8 @@ class Loaders:
             load: Callable[[Snapshot, Sequence[K]], Awaitable[Sequence[V]]],
         ) -> DataLoader[K, V]:
             async def batch(keys: list[K]) -> Sequence[V | BaseException]:
-                return list(await load(snapshot, keys))
+                with span(f"load {load.__module__}.{load.__name__}", keys=len(keys)):
+                    return list(await load(snapshot, keys))
 
             return DataLoader(batch)
 

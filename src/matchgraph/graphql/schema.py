@@ -30,6 +30,7 @@ from matchgraph.graphql.key import KeyMutation, KeyQuery
 from matchgraph.graphql.ledger import LedgerQuery
 from matchgraph.graphql.limits import Bounded
 from matchgraph.graphql.nodes import find
+from matchgraph.graphql.observe import Observed
 from matchgraph.graphql.outcome import OutcomeMutation
 from matchgraph.graphql.ranking import RankMutation, RankQuery
 from matchgraph.graphql.refusals import HANDLERS
@@ -129,6 +130,7 @@ def build(*, federation: bool = False) -> CatalogSchema:
         directives=[at_least],
         types=[Artifact, Capability],
         extensions=[
+            Observed,
             ErrorCodes,
             OneView,
             ReadYourWrites,

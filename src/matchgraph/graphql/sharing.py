@@ -5,6 +5,7 @@ http/live.py has how a client's connection takes what is sent here.
 """
 
 import asyncio
+import contextvars
 import json
 import logging
 from collections import defaultdict, deque
@@ -67,13 +68,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What can be said of a subscription without executing it.
+    """What can be said of a subscription without executing it. `name` is what its client calls it.
 
     `resume` has the arguments that say where to begin. Of the variables, those in `own` say just
     that, and those in `required` of them have to be given.
     """
 
     feed: str
+    name: str | None
     resume: Mapping[str, ValueNode]
     own: frozenset[str]
     required: frozenset[str]
@@ -153,6 +155,7 @@ def _planned(query: str, operation_name: str | None) -> Plan | None:
     }
     return Plan(
         feed=FEEDS[field.name.value],
+        name=operation.name.value if operation.name else None,
         resume=resume,
         own=frozenset(own),
         required=frozenset(
@@ -291,7 +294,10 @@ class Recent:
 class Broadcast:
     """One execution and those who get its results."""
 
-    def __init__(self, sharing: "Sharing", key: tuple[object, ...], start: Mark | None) -> None:
+    def __init__(
+        self, sharing: "Sharing", key: tuple[object, ...], start: Mark | None, feed: str
+    ) -> None:
+        self.feed = feed
         self._sharing = sharing
         self._key = key
         self._start = start
@@ -324,7 +330,10 @@ class Broadcast:
     def run(self, asked: Asked) -> asyncio.Task[None]:
         """Executes it, from `start` on or from what is new."""
         course = Course(start=self._start)
-        self._task = asyncio.create_task(self._run(asked, course), name="broadcast")
+        # It works for everybody who shares it, not for the operation that happens to come first.
+        self._task = contextvars.Context().run(
+            asyncio.create_task, self._run(asked, course), name="broadcast"
+        )
         return self._task
 
     async def _run(self, asked: Asked, course: Course) -> None:
@@ -348,6 +357,11 @@ class Broadcast:
                 member.outlet.complete(member)
             else:
                 member.outlet.fail(member, failure.errors)
+
+    @property
+    def size(self) -> int:
+        """How many get its results."""
+        return len(self._joining) + sum(map(len, self._members.values()))
 
     def _everybody(self) -> list[Member]:
         return [*self._joining, *(one for members in self._members.values() for one in members)]
@@ -397,7 +411,7 @@ class Sharing:
         start = self._hubs[plan.feed].at if at is None else at
         broadcast = self._broadcasts.get(key)
         if broadcast is None:
-            broadcast = self._broadcasts[key] = Broadcast(self, key, start)
+            broadcast = self._broadcasts[key] = Broadcast(self, key, start, plan.feed)
             task = broadcast.run(asked)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -465,6 +479,13 @@ class Sharing:
                     return
                 assert course.at is not None, "a result is that of a change"
                 yield Result(course.at, _payload(result))
+
+    def members(self) -> dict[str, int]:
+        """How many follow each feed."""
+        found = dict.fromkeys(self._hubs, 0)
+        for broadcast in self._broadcasts.values():
+            found[broadcast.feed] += broadcast.size
+        return found
 
     async def close(self) -> None:
         """Sends nothing more."""

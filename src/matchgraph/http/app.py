@@ -8,10 +8,8 @@ from datetime import timedelta
 from functools import partial
 from hmac import compare_digest
 from pathlib import Path
-from re import fullmatch
 from secrets import token_urlsafe
 from typing import Any
-from uuid import uuid4
 
 import redis.asyncio as redis
 from cross_web import AsyncHTTPRequestAdapter
@@ -27,6 +25,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL, GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 
+from matchgraph import __version__
 from matchgraph.commands.outcome_token import pseudonym
 from matchgraph.commands.search import Recent
 from matchgraph.commands.searcher import at, intent_secret, named
@@ -38,6 +37,7 @@ from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.limits import LONGEST_EXECUTION
+from matchgraph.graphql.observe import HTTP, SHARED, WEBSOCKET, trace_fields
 from matchgraph.graphql.schema import build
 from matchgraph.graphql.sharing import Asked, Sharing
 from matchgraph.http.access import (
@@ -55,12 +55,22 @@ from matchgraph.http.clients import Clients
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
 from matchgraph.http.live import SEND, LiveView
 from matchgraph.http.manifests import read
+from matchgraph.http.observe import (
+    REQUEST_ID,
+    Release,
+    Shared,
+    look,
+    observed,
+    observing,
+    request_id_of,
+)
 from matchgraph.http.origins import Cors, Origins
 from matchgraph.http.sockets import Seats
 from matchgraph.http.tokens import Tokens, TokenSettings
 from matchgraph.http.upkeep import calibrating, projecting
 from matchgraph.ledger.head import Signer
 from matchgraph.ledger.watch import Watched, watched
+from matchgraph.observe.observer import Observer
 from matchgraph.projections.redis_client import open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
@@ -91,7 +101,10 @@ class Application(Starlette):
                 message["headers"] = [*message.get("headers", ()), NO_SNIFFING]
             await send(message)
 
-        await super().__call__(scope, receive, sending)
+        if scope["type"] == "http" and scope["path"] == "/graphql":
+            await observed(self.state.observer, super().__call__, scope, receive, sending)
+        else:
+            await super().__call__(scope, receive, sending)
 
 
 class Api(LiveView):
@@ -119,7 +132,7 @@ class Api(LiveView):
         state = request.app.state
         caller: Caller = request.scope.get(CALLER, NOBODY)
         said = request.headers.get("x-request-id", "")
-        request_id = said if fullmatch(r"[\w.:/+=-]{1,100}", said) else uuid4().hex
+        request_id = request.scope.get(REQUEST_ID) or request_id_of(said.encode("latin-1"))
         return Context(
             store=state.store,
             pool=state.pool,
@@ -138,6 +151,8 @@ class Api(LiveView):
             searching=state.searching,
             purse=state.budgets.purse(request.scope, caller),
             patience=state.patience,
+            observer=state.observer,
+            transport=HTTP if request.scope["type"] == "http" else WEBSOCKET,
         )
 
     async def execute_single(
@@ -186,6 +201,7 @@ def app(
     allowance: Allowance = Allowance(),  # noqa: B008 (it cannot be changed)
     patience: float = LONGEST_EXECUTION,
     federation: bool = False,
+    observer: Observer | None = None,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
@@ -197,7 +213,7 @@ def app(
     of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
     `allowance` is what each may have, and an execution is ended after `patience` seconds. With
     `trusted` manifests, the operations in them run and no others; with `federation`, a gateway can
-    take the schema for a subgraph.
+    take the schema for a subgraph. The `observer` is told of every operation.
 
     Raises: BadManifest.
     """
@@ -205,14 +221,17 @@ def app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.store = store = await stack.enter_async_context(open_store(database_url))
+            metrics = app.state.observer.metrics
+            app.state.store = store = await stack.enter_async_context(
+                open_store(database_url, metrics=metrics)
+            )
             app.state.pool = await open_pool(database_url, "queries", size=20)
             stack.push_async_callback(_close, app.state.pool)
             app.state.past = await open_past(database_url, size=10)
             stack.push_async_callback(_close, app.state.past)
             app.state.redis = open_client(redis_url)
             stack.push_async_callback(app.state.redis.aclose)
-            app.state.boards = Boards(app.state.redis)
+            app.state.boards = Boards(app.state.redis, metrics=metrics)
             app.state.documents = trusted_documents or KeptDocuments(app.state.redis)
             app.state.secrets = tuple(secrets) or (token_urlsafe(32),)
             app.state.keys = SearcherKeys(
@@ -251,6 +270,11 @@ def app(
                 )
             if calibrate:
                 await stack.enter_async_context(calibrating(store, app.state.pool))
+            # Whoever asks while somebody else does gets the same answer, so that no number of those
+            # who look keeps more than one connection from those who ask.
+            app.state.standing = Shared(partial(_standing, app.state))
+            app.state.readiness = Shared(partial(_readiness, app.state, Release(database_url)))
+            await stack.enter_async_context(observing(app.state))
             yield
 
     allowed = Origins(tuple(origins))
@@ -262,7 +286,10 @@ def app(
         subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL, GRAPHQL_SSE_PROTOCOL),
         connection_init_wait_timeout=timedelta(seconds=10),
     )
-    return Application(
+    observer = Observer() if observer is None else observer
+    if observer.traces is not None:
+        trace_fields(api.schema)
+    served = Application(
         routes=[
             Route("/", lambda _: RedirectResponse("/graphql")),
             Route("/healthz", alive),
@@ -275,6 +302,8 @@ def app(
         lifespan=lifespan,
         max_body_size=MOST_BODY,
     )
+    served.state.observer = observer
+    return served
 
 
 def _context(app: Starlette, asked: Asked) -> Context:
@@ -291,6 +320,8 @@ def _context(app: Starlette, asked: Asked) -> Context:
         patience=state.patience,
         role=asked.role,
         shows_schema=_shows_schema(state, asked.role),
+        observer=state.observer,
+        transport=SHARED,
     )
 
 
@@ -314,11 +345,22 @@ async def alive(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """200 when queries can be answered, 503 with what is missing otherwise; in production, what is
     missing is for those alone who may see the metrics."""
-    state = request.app.state
+    readiness, problems = await request.app.state.readiness.once()
+    if not _is_shown(request):
+        readiness = {"status": readiness["status"]}
+    return JSONResponse(readiness, status_code=503 if problems else 200)
+
+
+async def _readiness(state: Any, release: Release) -> tuple[dict[str, Any], list[str]]:
+    """What is told of it, and what is missing to answer queries."""
     problems: list[str] = []
     read_models = await _progress(state.pool)
     if read_models is None:
         problems.append("the database is away")
+    elif missing := await release.missing():
+        problems.append(
+            f"the database lacks {', '.join(missing)}; run `matchgraph migrate` of this release"
+        )
     for model in read_models or ():
         if model.stuck_at is not None:
             problems.append(
@@ -327,12 +369,9 @@ async def ready(request: Request) -> Response:
         elif model.delay > LATE:
             problems.append(f"{model.name} is {model.behind} events ({model.delay:.0f} s) behind")
     ledger = await _watched(state.pool)
-    status = "ready" if not problems else "not ready"
-    if not _is_shown(request):
-        return JSONResponse({"status": status}, status_code=503 if problems else 200)
-    return JSONResponse(
+    return (
         {
-            "status": status,
+            "status": "ready" if not problems else "not ready",
             "problems": problems,
             # Redis is a cache: without it answers are slower, never wrong.
             "redis": "reachable" if await _answers(state.redis) else "away",
@@ -357,7 +396,7 @@ async def ready(request: Request) -> Response:
                 for model in read_models or ()
             ],
         },
-        status_code=503 if problems else 200,
+        problems,
     )
 
 
@@ -366,6 +405,16 @@ async def metrics(request: Request) -> Response:
     if not _is_shown(request):
         reason = "The metrics are for who has the token in MATCHGRAPH_METRICS_TOKEN."
         return refusal(request.scope, Unauthenticated(reason))
+    state = request.app.state
+    look(state)
+    return Response(
+        state.observer.metrics.text() + generate_latest(await state.standing.once()),
+        media_type=CONTENT_TYPE_LATEST,
+    )
+
+
+async def _standing(state: Any) -> CollectorRegistry:
+    """What the database and Redis say of themselves and of the read models."""
     registry = CollectorRegistry()
 
     def gauge(name: str, text: str) -> Gauge:
@@ -375,13 +424,13 @@ async def metrics(request: Request) -> Response:
     behind = gauge("projection_behind_events", "How many events the read model is behind")
     delay = gauge("projection_behind_seconds", "How long ago the oldest missing event was recorded")
     stuck = gauge("projection_stuck", "1 when an event cannot be taken in")
-    read_models = await _progress(request.app.state.pool)
+    read_models = await _progress(state.pool)
     for model in read_models or ():
         position.labels(model.name).set(model.position)
         behind.labels(model.name).set(model.behind)
         delay.labels(model.name).set(model.delay)
         stuck.labels(model.name).set(model.stuck_at is not None)
-    ledger = await _watched(request.app.state.pool)
+    ledger = await _watched(state.pool)
     if ledger is not None:
         for name, text, value in (
             ("broken", "1 when history is not what was recorded", ledger.broken_at is not None),
@@ -394,8 +443,10 @@ async def metrics(request: Request) -> Response:
     up = Gauge("matchgraph_database_up", "1 when the database answers", registry=registry)
     up.set(read_models is not None)
     up = Gauge("matchgraph_redis_up", "1 when Redis answers", registry=registry)
-    up.set(await _answers(request.app.state.redis))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    up.set(await _answers(state.redis))
+    built = Gauge("matchgraph_build_info", "The release", ["version"], registry=registry)
+    built.labels(__version__).set(1)
+    return registry
 
 
 async def _close(pool: Pool) -> None:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 class Client(Protocol):
     """A connection that stays open. Nothing here waits."""
 
+    transport: str
+
     def hang_up(self) -> None:
         """Ends it as this process ends."""
 
@@ -45,6 +47,13 @@ class Clients:
     def is_by(self, client: Client, caller: Caller) -> None:
         """From now on that client's caller is known."""
         self._clients[client] = caller
+
+    def by_transport(self) -> dict[str, int]:
+        """How many there are."""
+        found = {"websocket": 0, "sse": 0}
+        for client in self._clients:
+            found[client.transport] += 1
+        return found
 
     def hang_up(self) -> None:
         """Has them come back elsewhere; this process is about to end."""

@@ -38,6 +38,7 @@ from matchgraph.domain.text import UNPRINTABLE
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.limits import RATE_LIMITED, Limited, pay_alone
+from matchgraph.graphql.observe import SSE
 from matchgraph.graphql.sharing import (
     INTERNAL,
     WENT_WRONG,
@@ -55,9 +56,14 @@ from matchgraph.http.access import CALLER, NOBODY, Caller, Unauthenticated, give
 from matchgraph.http.budget import Budgets, refused
 from matchgraph.http.clients import FORBIDDEN, TRY_AGAIN_LATER, Clients
 from matchgraph.http.documents import Documents
+from matchgraph.http.observe import request_id_of
 from matchgraph.http.request import EVENTS, BadRequest, NotRun, preferred, read_payload
 from matchgraph.http.sockets import Seats, TooManySockets
 from matchgraph.http.view import HttpView, is_request_error
+from matchgraph.observe.metrics import Metrics
+from matchgraph.observe.observer import Observer
+from matchgraph.observe.operation import CURRENT, SUBSCRIPTION
+from matchgraph.observe.operation import Operation as Observed
 from matchgraph.projections.changes import Mark
 
 # So many changes wait for one client at most.
@@ -80,7 +86,14 @@ FULL = GraphQLError(
 # Where the application leaves what the server gave it, before anything is wrapped around that.
 SEND = "matchgraph.send"
 
+# Why a subscriber is cut off: it reads too slowly, or nothing at all. (Or it is let in no more.)
+SLOW, SILENT = "slow", "silent"
+
 Errors = Sequence[Mapping[str, Any]]
+
+
+def _codes(errors: Errors) -> list[str]:
+    return [str(error.get("extensions", {}).get("code")) for error in errors]
 
 
 # What goes to one client.
@@ -93,6 +106,7 @@ class _Line:
     def __init__(self, socket: WebSocket, operations: "Operations") -> None:
         self._socket = socket
         self._operations = operations
+        self._metrics: Metrics = socket.app.state.observer.metrics
         # Not a deque, which has room for 64 from the start: most lines never have anything here.
         self._waiting: list[tuple[Member, Mark | None, bytes]] = []
         self._pump: asyncio.Task[None] | None = None
@@ -146,7 +160,7 @@ class _Line:
 
     def fail(self, member: Member, errors: Errors) -> None:
         """Ends the member with these errors, behind all that was sent before."""
-        self._end(member, self._last(member, "error", written(errors)))
+        self._end(member, self._last(member, "error", written(errors)), errors)
 
     def complete(self, member: Member) -> None:
         """Ends the member, behind all that was sent before."""
@@ -158,16 +172,18 @@ class _Line:
         if self._pump is not None:
             self._pump.cancel()
 
-    def _end(self, member: Member, message: bytes) -> None:
+    def _end(self, member: Member, message: bytes, errors: Errors = ()) -> None:
         id: str = msgspec.json.decode(member.form.id)
         operation = self._operations.get(id)
         if isinstance(operation, _Followed) and operation.member is member:
             del self._operations[id]
+            operation.end(errors)
         if self._pump is not None or not self._write(message):
             self._wait(member, None, message)
 
     def _cut_off(self, member: Member) -> None:
         member.leave()
+        self._metrics.drop("websocket", SLOW)
         self._waiting = [one for one in self._waiting if one[0] is not member]
         self.fail(member, [slow_subscriber(member.feed, member.at, MOST_WAITING)])
         if self._deadline is not None:
@@ -185,6 +201,7 @@ class _Line:
                 async with asyncio.timeout(PATIENCE) as self._deadline:
                     await self._put(message)
         except TimeoutError:
+            self._metrics.drop("websocket", SILENT)
             self._waiting.clear()
             self.abort()
         finally:
@@ -290,16 +307,24 @@ Operations = dict[str, Operation[Context, None]]
 class _Followed(Operation[Context, None]):
     """A subscription that may share its execution with others."""
 
-    __slots__ = ("member",)
+    __slots__ = ("_observed", "_observer", "member")
 
-    def __init__(self, handler: "SocketHandler", id: str, member: Member) -> None:
+    def __init__(self, handler: "SocketHandler", id: str, member: Member, name: str | None) -> None:
         super().__init__(handler, id, "", None, None)
         self.member = member
+        self._observer, self._observed = handler.begin(name)
+
+    def end(self, errors: Errors = ()) -> None:
+        """It has ended, with these errors."""
+        self._observed.codes = _codes(errors)
+        self._observer.end(self._observed)
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
     """A client on a WebSocket: Strawberry's own handler, but that subscriptions are shared, each
     operation has a context of its own, and what is malformed is answered as the protocol says."""
+
+    transport = "websocket"
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -384,12 +409,20 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         if not self.connection_acknowledged:  # it was expelled meanwhile
             return
         member = Member(self._line, self._line.form(id), planned.feed)
-        self.operations[id] = operation = _Followed(self, id, member)
+        self.operations[id] = operation = _Followed(self, id, member, planned.name)
         if not planned.resumes(asked):
             self._sharing.join(asked, planned, member)
         elif not self._sharing.rejoin(asked, planned, member):
             operation.task = asyncio.create_task(self._resume(operation, asked, planned))
             operation.task.add_done_callback(self._task_done)
+
+    def begin(self, name: str | None) -> tuple[Observer, Observed]:
+        """A subscription of this client begins; who is to be told when it ends."""
+        observer: Observer = self._socket.app.state.observer
+        said = self._socket.headers.get("x-request-id", "")
+        operation = observer.begin(self.transport, request_id_of(said.encode("latin-1")))
+        operation.kind, operation.name, operation.actor = SUBSCRIPTION, name, self._caller.actor
+        return observer, operation
 
     def _can_begin(self, id: str) -> bool:
         return self.connection_acknowledged and id not in self.operations
@@ -409,6 +442,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
                     message = member.form.message(outcome.payload)
                     await line.deliver(member, outcome.mark, message)
         except TimeoutError:
+            self._socket.app.state.observer.metrics.drop(self.transport, SILENT)
             line.abort()
             return
         except Exception as reason:
@@ -453,6 +487,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
         operation = self.operations.pop(operation_id, None)
         if isinstance(operation, _Followed):
             operation.member.leave()
+            operation.end()
         if operation is not None and operation.task is not None:
             operation.task.cancel()
 
@@ -473,6 +508,7 @@ class SocketHandler(BaseGraphQLTransportWSHandler[Context, None]):
 
     def expel(self, close_code: int, code: str, message: str) -> None:
         """Ends all operations and the connection."""
+        self._socket.app.state.observer.metrics.drop(self.transport, code.lower())
         self.connection_acknowledged = False
         self._leaving = asyncio.create_task(self._expel(close_code, message), name="expelled")
 
@@ -564,7 +600,11 @@ ALIVE = b": ping\n\n"
 class _EventStream:
     """To a client that reads an event stream: the response takes what waits here."""
 
+    transport = "sse"
+
     def __init__(self, scope: Scope) -> None:
+        self._metrics: Metrics = scope["app"].state.observer.metrics
+        self._operation = CURRENT.get()
         self._transport = getattr(getattr(scope.get(SEND), "__self__", None), "transport", None)
         self._waiting: deque[tuple[Mark | None, bytes]] = deque()
         self._news = asyncio.Event()
@@ -580,6 +620,7 @@ class _EventStream:
             self._news.set()
             return
         member.leave()
+        self._metrics.drop(self.transport, SLOW)
         self._waiting.clear()
         self.fail(member, [slow_subscriber(member.feed, member.at, MOST_WAITING)])
         if self.deadline is not None:
@@ -587,8 +628,20 @@ class _EventStream:
 
     def fail(self, member: Member, errors: Errors) -> None:
         """Ends it with these errors, behind all that was sent before."""
+        self.failed(errors)
         self._waiting.append((None, _failure(errors)))
         self.hang_up()
+
+    def failed(self, errors: Errors) -> None:
+        """Notes what it ends with."""
+        if self._operation is not None:
+            self._operation.codes = _codes(errors)
+
+    def begins(self, name: str | None) -> None:
+        """Notes what the operation is."""
+        if self._operation is not None:
+            self._operation.kind, self._operation.name = SUBSCRIPTION, name
+            self._operation.transport = self.transport
 
     def complete(self, member: Member) -> None:
         """Ends it, behind all that was sent before."""
@@ -604,11 +657,13 @@ class _EventStream:
         """Ends it with that error, and without what waits."""
         assert self.member is not None, "whoever is connected follows something"
         self.member.leave()
+        self._metrics.drop(self.transport, code.lower())
         self._waiting.clear()
         self.fail(self.member, [{"message": message, "extensions": {"code": code}}])
 
-    def abort(self) -> None:
-        """Ends the connection at once."""
+    def silent(self) -> None:
+        """Ends the connection at once, as its client takes nothing."""
+        self._metrics.drop(self.transport, SILENT)
         if self._transport is not None:
             self._transport.abort()
 
@@ -639,6 +694,7 @@ class EventResponse(StreamingResponse):
         self._clients: Clients = state.clients
         self._caller: Caller = scope[CALLER]
         self._stream = _EventStream(scope)
+        self._stream.begins(planned.name)
         self._stream.member = member = Member(self._stream, Form(_event, b""), planned.feed)
         self._body = self._messages(asked, planned, member)
         super().__init__(self._body, headers=EventStreams.headers)
@@ -654,7 +710,7 @@ class EventResponse(StreamingResponse):
                         async with asyncio.timeout(PATIENCE) as stream.deadline:
                             await _send(send, message, more=True)
                     except TimeoutError:
-                        stream.abort()
+                        stream.silent()
                         # Whoever reads the request sees that its client is gone, and ends this.
                         await asyncio.sleep(LAST_PATIENCE)
                         return
@@ -672,6 +728,7 @@ class EventResponse(StreamingResponse):
                 async with aclosing(self._sharing.follow(asked, planned, member)) as outcomes:
                     async for outcome in outcomes:
                         if isinstance(outcome, Failed):
+                            stream.failed(outcome.errors)
                             yield _failure(outcome.errors)
                             return
                         member.at = outcome.mark
@@ -689,12 +746,15 @@ class EventResponse(StreamingResponse):
 class OwnStream(StreamingResponse):
     """An event stream that is shared with nobody."""
 
+    transport = "sse"
+
     def __init__(
         self, scope: Scope, stream: AsyncIterator[str], headers: Mapping[str, str]
     ) -> None:
         super().__init__(stream, headers=headers)
         self._clients: Clients = scope["app"].state.clients
         self._caller: Caller = scope[CALLER]
+        self._metrics: Metrics = scope["app"].state.observer.metrics
         self._deadline = asyncio.timeout(None)
         self._last = b""
 
@@ -713,6 +773,7 @@ class OwnStream(StreamingResponse):
 
     def expel(self, close_code: int, code: str, message: str) -> None:
         """Ends it with that error."""
+        self._metrics.drop(self.transport, code.lower())
         self._last = _failure([{"message": message, "extensions": {"code": code}}])
         self.hang_up()
 
@@ -783,6 +844,7 @@ class LiveView(HttpView):
         """The result or, for an event stream, the results."""
         if not isinstance(request_data, list) and request_data.protocol == "sse":
             context.course = Course()
+            context.transport = SSE
             asked = _asked(request_data, context.role)
             planned = plan(asked)
             if planned is not None:

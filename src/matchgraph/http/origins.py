@@ -36,7 +36,12 @@ class Cors(CORSMiddleware):
     credentials in the sense of CORS are not among what may be sent."""
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
-        super().__init__(app, allow_methods=("GET", "POST"), allow_headers=HEADERS)
+        super().__init__(
+            app,
+            allow_methods=("GET", "POST"),
+            allow_headers=HEADERS,
+            expose_headers=("X-Request-Id",),
+        )
         self._origins = origins
 
     def is_allowed_origin(self, origin: str) -> bool:

@@ -23,6 +23,7 @@ from matchgraph.domain.artifact import Kind
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
+from matchgraph.observe.operation import REDIS, step
 from matchgraph.projections.projection import READING
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked
 from matchgraph.projections.redis_client import HISTORY
@@ -336,8 +337,10 @@ class Circuit:
             # Whoever comes while this one tries does without.
             self._leave_alone()
         try:
-            async with asyncio.timeout(self._patience):
-                replies = await send(self._client, commands)
+            names = " ".join(str(command[0]) for command in commands)
+            with step(REDIS, names):
+                async with asyncio.timeout(self._patience):
+                    replies = await send(self._client, commands)
         except (CacheAway, TimeoutError) as reason:
             if not self.is_open:
                 log.warning("%s, Redis is away: %s", self._otherwise, reason)

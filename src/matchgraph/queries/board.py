@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from matchgraph.domain.artifact import Kind
+from matchgraph.observe.metrics import Metrics
 from matchgraph.projections.rank_cache import (
     ALL,
     MOST_AT_ONCE,
@@ -70,9 +71,17 @@ _NOWHERE = Standing()
 class Boards:
     """The boards, for a whole process: it remembers whether Redis answers."""
 
-    def __init__(self, client: "Redis", *, patience: float = 0.2, rest: float = 1.0) -> None:
+    def __init__(
+        self,
+        client: "Redis",
+        *,
+        patience: float = 0.2,
+        rest: float = 1.0,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Units: seconds that a request waits for Redis, and that Redis is left alone when it did
         not answer by then."""
+        self._metrics = Metrics() if metrics is None else metrics
         self.circuit = Circuit(client, patience=patience, rest=rest)
         self._history: str | None = None
 
@@ -97,6 +106,7 @@ class Boards:
         if snapshot.as_of is not None:
             return await _page_then(snapshot, group, key, first)
         found = await self._cached_page(snapshot, group, key, first, at_least)
+        self._metrics.found("board", hit=found is not None)
         if found is not None:
             return found
         return await _counted_page(snapshot, group, key, first)
@@ -141,6 +151,7 @@ class Boards:
         if not asked:
             return [_NOWHERE] * len(ids)
         found = await self._cached_standings(snapshot, rows[0]["position"], asked)
+        self._metrics.found("card", hit=found is not None)
         if found is None:
             found = await _counted_standings(snapshot, asked)
         return [found.get(id, _NOWHERE) for id in ids]

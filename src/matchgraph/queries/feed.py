@@ -5,6 +5,7 @@ bring from PostgreSQL, which has the last word. Read by graphql/subscription.py.
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections import defaultdict, deque
@@ -191,7 +192,10 @@ class Hub(Generic[C]):
             except (*LOST, *FULL) as reason:
                 raise Unavailable(f"the database cannot answer now: {reason}") from reason
             self._tasks = [
-                asyncio.create_task(self._forever(work), name=f"{self._feed.name} feed")
+                # It works for everybody, not for the operation that happens to come first.
+                contextvars.Context().run(
+                    asyncio.create_task, self._forever(work), name=f"{self._feed.name} feed"
+                )
                 for work in (self._hear_redis, self._watch_database)
             ]
             return self._at

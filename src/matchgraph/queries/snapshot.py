@@ -9,6 +9,7 @@ import asyncpg
 
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, open_pool
 from matchgraph.eventstore.errors import Unavailable
+from matchgraph.observe.operation import POOL, step
 from matchgraph.projections.projection import READING
 from matchgraph.queries.position import Behind
 
@@ -66,7 +67,8 @@ class Snapshot:
             try:
                 if self._connection is None:
                     # A full pool means overload; waiting longer would only make it worse.
-                    self._connection = await self._pool.acquire(timeout=PATIENCE)  # type: ignore[assignment]
+                    with step(POOL, "wait for a connection"):
+                        self._connection = await self._pool.acquire(timeout=PATIENCE)  # type: ignore[assignment]
                     await self._begin()
                 if as_of is not None and as_of != self._stands_at:
                     await self._go_to(as_of)
