@@ -217,6 +217,7 @@ def project() -> None:
     with _servers(settings) as servers:
 
         async def run() -> None:
+            told = _told_to_end()
             async with (
                 open_store(servers.database_url) as store,
                 projecting(
@@ -230,18 +231,18 @@ def project() -> None:
                 calibrating(store, pool),
             ):
                 settle()
-                await _told_to_end()
+                await told.wait()
 
         logs.set_up(json=settings.json_logs)
         _run(run())
 
 
-async def _told_to_end() -> None:
-    """Returns when this process is told to end."""
+def _told_to_end() -> asyncio.Event:
+    """Set when this process is told to end, which it then does without being killed."""
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
+    return told
 
 
 def _observed(settings: environment.Settings) -> Observer:

@@ -19,18 +19,14 @@ from eventsourcing.persistence import StoredEvent
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Statement, connect
 from matchgraph.eventstore.errors import Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.tasks import stop
-from matchgraph.observe.metrics import Metrics
+from matchgraph.observe.metrics import APPEND_FAILURES, Metrics
 from matchgraph.observe.operation import APPEND as APPENDING
 from matchgraph.observe.operation import step
 
 APPEND = "SELECT base, refused FROM event_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 log = logging.getLogger(__name__)
 
-REASONS: dict[type[Exception], str] = {
-    Conflict: "conflict",
-    Unavailable: "unavailable",
-    OutcomeUnknown: "outcome_unknown",
-}
+REASONS = dict(zip((Conflict, Unavailable, OutcomeUnknown), APPEND_FAILURES, strict=True))
 # More in one transaction gains nothing and makes the first caller wait for the last.
 MOST_IN_GROUP = 2_000
 

@@ -60,7 +60,7 @@ from matchgraph.http.observe import request_id_of
 from matchgraph.http.request import EVENTS, BadRequest, NotRun, preferred, read_payload
 from matchgraph.http.sockets import Seats, TooManySockets
 from matchgraph.http.view import HttpView, is_request_error
-from matchgraph.observe.metrics import Metrics
+from matchgraph.observe.metrics import SILENT, SLOW, Metrics
 from matchgraph.observe.observer import Observer
 from matchgraph.observe.operation import CURRENT, SUBSCRIPTION
 from matchgraph.observe.operation import Operation as Observed
@@ -85,9 +85,6 @@ FULL = GraphQLError(
 )
 # Where the application leaves what the server gave it, before anything is wrapped around that.
 SEND = "matchgraph.send"
-
-# Why a subscriber is cut off: it reads too slowly, or nothing at all. (Or it is let in no more.)
-SLOW, SILENT = "slow", "silent"
 
 Errors = Sequence[Mapping[str, Any]]
 

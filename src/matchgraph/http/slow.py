@@ -57,7 +57,7 @@ class SlowOperations:
 
     async def _log(self, operation: Operation, seconds: float) -> None:
         steps = sorted(operation.steps, key=lambda done: -done.seconds)
-        slowest = next((done for done in steps if done.system == POSTGRESQL), None)
+        slowest = next((done for done in steps if _is_read(done)), None)
         fields: dict[str, Any] = {
             "request_id": operation.request_id,
             "type": operation.kind,
@@ -101,17 +101,24 @@ class SlowOperations:
         return plan
 
 
-async def _planned(pool: Pool, statement: str) -> str | None:
+def _is_read(done: Done) -> bool:
+    """Whether that was a statement which has a plan worth looking at."""
+    return done.system == POSTGRESQL and done.text.lstrip("( \n").startswith(("SELECT", "WITH"))
+
+
+async def _planned(pool: Pool, statement: str) -> str:
     """The plan of a statement for any parameters."""
-    if not statement.lstrip("( \n").upper().startswith(("SELECT", "WITH")):
-        return None
     count = max(map(int, PARAMETER.findall(statement)), default=0)
     nulls = f"({', '.join(['NULL'] * count)})" if count else ""
     name = f"slow_{token_hex(8)}"
     async with pool.acquire() as db:
         try:
             async with db.transaction(readonly=True):
-                await db.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+                # Views as of a position are planned with one.
+                await db.execute(
+                    "SET LOCAL plan_cache_mode = force_generic_plan;"
+                    " SET LOCAL matchgraph.position = '1'"
+                )
                 await db.execute(f"PREPARE {name} AS {statement}")
                 rows = await db.fetch(f"EXPLAIN EXECUTE {name}{nulls}")
         finally:

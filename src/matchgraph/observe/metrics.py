@@ -27,6 +27,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 OK, CLIENT_ERROR, SERVER_ERROR, CANCELLED = "ok", "client_error", "server_error", "cancelled"
+APPEND_FAILURES = ("conflict", "unavailable", "outcome_unknown")
+# Why a subscriber is cut off: it reads too slowly, or nothing at all. (Or it is let in no more.)
+SLOW, SILENT = "slow", "silent"
 # Codes of what no client can mend.
 OURS = frozenset(
     {"INTERNAL", "UNAVAILABLE", "OUTCOME_UNKNOWN", "TIMEOUT", "BEHIND", "READ_MODEL_STUCK"}
@@ -116,6 +119,15 @@ class Metrics:
         self.pool_most = gauge("pool_connections_max", "Connections that it may open", "pool")
         self.lag = histogram("event_loop_lag_seconds", "How late the event loop is")
         self.suppressed = counter("log_records_suppressed", "Records that repeat others")
+        # What has not happened yet is there as 0, so that the first time makes a difference.
+        for reason in APPEND_FAILURES:
+            self.append_failures.labels(reason)
+        for transport in ("websocket", "sse"):
+            for reason in (SLOW, SILENT):
+                self.dropped.labels(transport, reason)
+        for cache in ("board", "card"):
+            for found in ("hit", "miss"):
+                self.cache.labels(cache, found)
         self._cells: dict[tuple[str, ...], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
         self._codes: set[str] = set()

@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from importlib.util import find_spec
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -119,16 +118,17 @@ def tracing(version: str, environment: Mapping[str, str] = os.environ) -> Traces
     )
     if not wanted:
         return None
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter") is None:
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
         log.warning("there are no traces: they need `pip install matchgraph[traces]`")
         return None
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
     named = {"service.version": version}
-    if not environment.get("OTEL_SERVICE_NAME"):
+    resource = environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    if not environment.get("OTEL_SERVICE_NAME") and "service.name=" not in resource:
         named["service.name"] = "matchgraph"
     provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
