@@ -1,13 +1,23 @@
 """uvicorn, as `matchgraph serve` and the tests run it."""
 
+import asyncio
 import gc
+import logging
+import signal
 import socket
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 
 from matchgraph.http.deadlines import Deadlines, HastyWebSocket, hasty
+
+# Units: seconds that operations have to end, and that this process has, when it is told to.
+ANSWERING = 6
+ENDING = 9.0
+
+log = logging.getLogger(__name__)
 
 
 def configured(
@@ -35,7 +45,8 @@ def configured(
         ws_max_size=1_000_000,
         # It would take more memory for each client than everything else together.
         ws_per_message_deflate=False,
-        timeout_graceful_shutdown=8,
+        # Together with what is closed after that, it is over within ten seconds.
+        timeout_graceful_shutdown=ANSWERING,
         log_config=None,
         # Below that it logs what clients say, keys included.
         log_level="info",
@@ -64,9 +75,19 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_start()
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends as uvicorn does, which is no failure: it does not die of the signal afterwards."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn ends, which waits for every answer; those that never end are ended first."""
+        """As uvicorn ends, which waits for every answer; those that never end are ended first.
+        What a server that hangs keeps from being closed is left to the operating system."""
         app = self.config.app
         assert isinstance(app, Starlette), "as `configured` was given"
         app.state.clients.hang_up()
-        await super().shutdown(sockets)
+        try:
+            async with asyncio.timeout(ENDING):
+                await super().shutdown(sockets)
+        except TimeoutError:
+            log.warning("something did not end in time, and is left as it is")
