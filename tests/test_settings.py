@@ -210,3 +210,36 @@ def test_a_subgraph_is_one_only_if_that_is_said() -> None:
     assert not settings.read({}).federation
     with pytest.raises(BadSetting, match="on or off"):
         settings.read({"MATCHGRAPH_FEDERATION": "yes"})
+
+
+def test_logs_are_for_programs_in_production_and_for_people_in_development() -> None:
+    assert not settings.read({}).json_logs
+    assert settings.read({"MATCHGRAPH_MODE": "production"}).json_logs
+    assert settings.read({"MATCHGRAPH_LOG": "json"}).json_logs
+    text = {"MATCHGRAPH_MODE": "production", "MATCHGRAPH_LOG": "text"}
+    assert not settings.read(text).json_logs
+    assert settings.read({"MATCHGRAPH_LOG": ""}).access_log
+    assert not settings.read({"MATCHGRAPH_ACCESS_LOG": "off"}).access_log
+
+
+def test_what_is_slow_is_said_in_milliseconds() -> None:
+    assert settings.read({}).slow == 0.5
+    assert settings.read({"MATCHGRAPH_SLOW_MS": "1200"}).slow == 1.2
+    assert settings.read({"MATCHGRAPH_SLOW_MS": "0"}).slow == 0
+    assert settings.read({"MATCHGRAPH_SLOW_MS": "off"}).slow is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MATCHGRAPH_LOG", "xml"),
+        ("MATCHGRAPH_ACCESS_LOG", "yes"),
+        ("MATCHGRAPH_SLOW_MS", "-1"),
+        ("MATCHGRAPH_SLOW_MS", "0.5"),
+        ("MATCHGRAPH_SLOW_MS", "9" * 10),
+        ("MATCHGRAPH_SLOW_MS", "\u0663"),
+    ],
+)
+def test_a_setting_of_logs_that_is_none_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"{name} is .* it must be"):
+        settings.read({name: value})

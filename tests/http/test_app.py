@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from matchgraph.eventstore.connection import connect
@@ -104,6 +105,27 @@ async def test_without_the_database_it_lives_and_is_not_ready(
         await line.mend()
         assert (await api.http.get("/readyz")).status_code == 200
     await line.cut()
+
+
+async def test_it_is_not_ready_while_a_migration_is_missing(url: str, servers: Servers) -> None:
+    db = await asyncpg.connect(url)
+    newest = await db.fetchval("SELECT max(migration_id) FROM _pogo_migration")
+    row = "FROM _pogo_migration WHERE migration_id = $1"
+    await db.execute(f"CREATE TABLE kept AS SELECT * {row.replace('$1', repr(newest))}")
+    await db.execute(f"DELETE {row}", newest)
+    async with serving(url, servers.redis_url, project=False) as api:
+        response = await api.http.get("/readyz")
+        assert response.status_code == 503
+        (problem,) = response.json()["problems"]
+        assert newest in problem
+        assert "matchgraph migrate" in problem
+        assert (await api.http.get("/healthz")).status_code == 200
+        await db.execute("INSERT INTO _pogo_migration SELECT * FROM kept")
+        assert (await api.http.get("/readyz")).json()["problems"] == []
+        # Nobody takes a migration back, so it is not looked at again.
+        await db.execute(f"DELETE {row}", newest)
+        assert (await api.http.get("/readyz")).status_code == 200
+    await db.close()
 
 
 async def test_without_redis_it_is_ready_all_the_same(url: str, tmp_path: Path) -> None:

@@ -238,6 +238,15 @@ class AccessLog:
     def __init__(self, lines: Lines, *, json: bool) -> None:
         self._lines = lines
         self._json = json
+        self._second, self._written = 0, ""
+
+    def _now(self) -> str:
+        """As `_moment`; what stays the same for a second is written once."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._written = second, _moment(second)[:20]
+        return f"{self._written}{int((now - second) * 1000):03d}+00:00"
 
     def tell(self, operation: Operation, seconds: float, status: int) -> None:
         """Writes the line of an operation that has ended."""
@@ -246,7 +255,7 @@ class AccessLog:
 
     def _in_json(self, operation: Operation, seconds: float, status: int) -> bytes:
         found: dict[str, Any] = {
-            "time": _moment(time.time()),
+            "time": self._now(),
             "level": "info",
             "logger": "matchgraph.access",
             "request_id": operation.request_id,

@@ -6,7 +6,6 @@ processes that share a port also share their figures in that folder, and any of 
 
 import os
 from collections.abc import Iterable
-from time import perf_counter
 
 from prometheus_client import (
     CollectorRegistry,
@@ -62,8 +61,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
 
+        self._counters: dict[str, Counter] = {}
+
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"matchgraph_{name}", text, labels, registry=self.registry)
+            found = Counter(f"matchgraph_{name}", text, labels, registry=self.registry)
+            self._counters[name] = found
+            return found
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(
@@ -81,9 +84,7 @@ class Metrics:
                 f"matchgraph_{name}", text, labels, registry=self.registry, buckets=tuple(buckets)
             )
 
-        self._operations = counter(
-            "operations", "Operations that ended", "transport", "operation", "outcome"
-        )
+        counter("operations", "Operations that ended", "transport", "operation", "outcome")
         self._seconds = histogram(
             "operation_seconds", "From a request to its answer", "transport", "operation"
         )
@@ -93,11 +94,11 @@ class Metrics:
         self._costs = histogram(
             "operation_cost_points", "What operations cost", buckets=map(float, POINTS)
         )
-        self._errors = counter("errors", "Errors in answers", "code")
-        self._statuses = counter("http_responses", "Answers of /graphql over HTTP", "status")
-        self._steps = counter("steps", "What operations waited for", "system")
-        self._waited = counter("step_seconds", "How long they waited for it", "system")
-        self.cache = counter("cache_lookups", "Whether a cache had it", "cache", "found")
+        counter("errors", "Errors in answers", "code")
+        counter("http_responses", "Answers of /graphql over HTTP", "status")
+        counter("steps", "What operations waited for", "system")
+        counter("step_seconds", "How long they waited for it", "system")
+        counter("cache_lookups", "Whether a cache had it", "cache", "found")
         self.append_seconds = histogram("append_seconds", "From a command to its commit")
         self.append_group = histogram(
             "append_group_commands",
@@ -127,27 +128,29 @@ class Metrics:
                 self.dropped.labels(transport, reason)
         for cache in ("board", "card"):
             for found in ("hit", "miss"):
-                self.cache.labels(cache, found)
-        self._cells: dict[tuple[str, ...], Counter] = {}
+                self._counters["cache_lookups"].labels(cache, found)
+        # What is counted for each operation is counted here first, for a fraction of the price.
+        self._counted: dict[tuple[str, ...], float] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
         self._codes: set[str] = set()
         if SHARED not in os.environ:
             ProcessCollector(registry=self.registry)
             GCCollector(registry=self.registry)
 
-    def _of(self, metric: Counter, *labels: str) -> Counter:
-        """The counter with these labels; looked up by itself, for that is done for each request."""
-        key = (metric._name, *labels)
-        found = self._cells.get(key)
-        if found is None:
-            found = self._cells[key] = metric.labels(*labels)
-        return found
+    def _count(self, *key: str, amount: float = 1) -> None:
+        self._counted[key] = self._counted.get(key, 0) + amount
+
+    def settle(self) -> None:
+        """Puts what was counted where those who look find it."""
+        counted, self._counted = self._counted, {}
+        for (name, *labels), amount in counted.items():
+            self._counters[name].labels(*labels).inc(amount)
 
     def finished(self, operation: Operation, seconds: float, status: int) -> None:
         """Counts an operation that has ended."""
         transport, kind = operation.transport, operation.kind
         assert operation.outcome is not None, "it has ended"
-        self._of(self._operations, transport, kind, operation.outcome).inc()
+        self._count("operations", transport, kind, operation.outcome)
         if kind not in (SUBSCRIPTION, NONE, UNKNOWN):
             timer = self._timers.get((transport, kind))
             if timer is None:
@@ -159,10 +162,10 @@ class Metrics:
         if operation.cost is not None:
             self._costs.observe(operation.cost)
         if status:
-            self._of(self._statuses, str(status)).inc()
+            self._count("http_responses", str(status))
         for system, count in operation.count.items():
-            self._of(self._steps, system).inc(count)
-            self._of(self._waited, system).inc(operation.waited[system])
+            self._count("steps", system, amount=count)
+            self._count("step_seconds", system, amount=operation.waited[system])
         for code in operation.codes:
             self.error(code)
 
@@ -171,22 +174,19 @@ class Metrics:
         if code not in self._codes and len(self._codes) >= MOST_CODES:
             code = "OTHER"
         self._codes.add(code)
-        self._of(self._errors, code).inc()
+        self._count("errors", code)
 
     def found(self, cache: str, *, hit: bool) -> None:
         """Counts a look into a cache."""
-        self._of(self.cache, cache, "hit" if hit else "miss").inc()
+        self._count("cache_lookups", cache, "hit" if hit else "miss")
 
     def drop(self, transport: str, reason: str) -> None:
         """Counts a subscriber that is cut off."""
         self.dropped.labels(transport, reason).inc()
 
-    def since(self, began: float, timer: Histogram) -> None:
-        """Notes how long something took that began then, by `perf_counter`."""
-        timer.observe(perf_counter() - began)
-
     def text(self) -> bytes:
         """Everything, as Prometheus reads it."""
+        self.settle()
         if SHARED not in os.environ:
             return generate_latest(self.registry)
         shared = CollectorRegistry()
@@ -195,5 +195,6 @@ class Metrics:
 
     def end(self) -> None:
         """What stood at some level here stands there no more."""
+        self.settle()
         if SHARED in os.environ:
             mark_process_dead(os.getpid())  # type: ignore[no-untyped-call]
