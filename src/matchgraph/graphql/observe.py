@@ -33,7 +33,11 @@ class Observed(SchemaExtension):
         own = operation is None or context.transport in (WEBSOCKET, SHARED)
         if own or operation is None:
             operation = observer.begin(context.transport, context.request_id)
-            token = CURRENT.set(operation)
+            # What is shared is nobody's operation: those who share it are counted where they come
+            # and go.
+            operation.is_open = context.transport != SHARED
+            # It has a task of its own, so nothing has to be put back.
+            CURRENT.set(operation)
         operation.transport = context.transport
         operation.actor = context.actor
         if context.transport == WEBSOCKET and observer.traces is not None:
@@ -53,11 +57,7 @@ class Observed(SchemaExtension):
         finally:
             self._describe(operation)
             if own:
-                # What is shared is nobody's operation: those who share it are counted where they
-                # come and go.
-                if context.transport != SHARED:
-                    observer.end(operation)
-                CURRENT.reset(token)
+                observer.end(operation)
 
     def _describe(self, operation: Operation) -> None:
         execution = self.execution_context

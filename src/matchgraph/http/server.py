@@ -10,6 +10,8 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
 
 from matchgraph.http.deadlines import Deadlines, HastyWebSocket, hasty
 
@@ -86,6 +88,14 @@ class Server(uvicorn.Server):
         app = self.config.app
         assert isinstance(app, Starlette), "as `configured` was given"
         app.state.clients.hang_up()
+        for connection in self.server_state.connections:
+            # uvicorn would say good-bye to who is saying it already, and stumble over that.
+            if (
+                isinstance(connection, WebSocketsSansIOProtocol)
+                and connection.handshake_complete
+                and connection.conn.state is not State.OPEN
+            ):
+                connection.close_sent = True
         try:
             async with asyncio.timeout(ENDING):
                 await super().shutdown(sockets)
