@@ -101,7 +101,7 @@ async def test_told_to_end_with_everything_open_it_ends_well_within_ten_seconds(
             await db.execute("BEGIN; LOCK TABLE artifact_listing IN ACCESS EXCLUSIVE MODE")
             slug = '{ artifact(slug: "parser") { slug } }'
             running = asyncio.create_task(http.post(address, json={"query": slug}))
-            await until(lambda: held_up(db))
+            await until(lambda: held_up(db), patience=60)
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(5):
@@ -145,7 +145,7 @@ async def test_a_query_that_takes_too_long_does_not_keep_it(served: Any, url: st
             )
             for _ in range(5)
         ]
-        await until(lambda: held_up(db))
+        await until(lambda: held_up(db), patience=60)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert await ended(process) == 0

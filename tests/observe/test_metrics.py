@@ -123,7 +123,7 @@ async def test_boards_and_cards_that_redis_has_are_told_from_those_it_lacks(
         found = await samples(api)
         return of(found, "cache_lookups_total", cache="board", found="hit") > 0
 
-    await until(came_from_redis)
+    await until(came_from_redis, patience=60)
     found = await samples(api)
     assert of(found, "cache_lookups_total", cache="card", found="hit") + of(
         found, "cache_lookups_total", cache="card", found="miss"
@@ -141,7 +141,7 @@ async def test_without_redis_the_circuit_is_seen_to_be_open(url: str, tmp_path: 
             found = await samples(api)
             return of(found, "circuit_open", circuit="boards") == 1
 
-        await until(asked_in_vain)
+        await until(asked_in_vain, patience=60)
         found = await samples(api)
         assert of(found, "cache_lookups_total", cache="board", found="miss") > 0
         assert of(found, "redis_up") == 0
@@ -160,7 +160,7 @@ async def test_subscribers_are_counted_while_they_follow_and_when_they_end(live:
                 found = await samples(live)
                 return of(found, "subscribers", feed="catalog") == 3
 
-            await until(all_there)
+            await until(all_there, patience=60)
             found = await samples(live)
             assert of(found, "connections", transport="websocket") == 1
             assert of(found, "connections", transport="sse") == 1
@@ -170,7 +170,7 @@ async def test_subscribers_are_counted_while_they_follow_and_when_they_end(live:
         found = await samples(live)
         return of(found, "subscribers", feed="catalog") == 0
 
-    await until(all_gone)
+    await until(all_gone, patience=60)
     found = await samples(live)
     ended = {"operation": "subscription", "outcome": "ok"}
     assert of(found, "operations_total", transport="websocket", **ended) == 2
@@ -226,7 +226,7 @@ async def test_pools_the_event_loop_and_the_process_are_seen(live: Served) -> No
         found = await samples(live)
         return of(found, "event_loop_lag_seconds_count") >= 1
 
-    await until(looked)
+    await until(looked, patience=60)
     found = await samples(live)
     for pool in ("queries", "queries as of", "store"):
         open_ = sum(
@@ -296,8 +296,13 @@ def test_processes_that_share_a_port_share_their_figures(
                 httpx.post(f"http://127.0.0.1:{port}/graphql", json={"query": HEAD})
         query = {"transport": "http", "operation": "query", "outcome": "ok"}
         for port in ports:
-            found = read(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text)
-            assert of(found, "operations_total", **query) == 7
+            deadline = time.monotonic() + 40
+            counted = 0.0
+            # What the other one counted is there within half a second.
+            while counted != 7:
+                assert time.monotonic() < deadline, counted
+                found = read(httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=20).text)
+                counted = of(found, "operations_total", **query)
             assert of(found, "operation_seconds_count", transport="http", operation="query") == 7
     finally:
         for process in processes:

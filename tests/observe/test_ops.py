@@ -92,7 +92,7 @@ async def found(url: str, servers: Servers) -> Samples:
                     and now[("matchgraph_event_loop_lag_seconds_count", frozenset())] > 0
                 )
 
-            await until(settled)
+            await until(settled, patience=60)
         await live.code("{ compare(slugs: []) { position } }")
         return await samples(live)
 

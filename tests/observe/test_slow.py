@@ -34,7 +34,7 @@ async def told(caplog: pytest.LogCaptureFixture, count: int = 1) -> list[dict[st
     def fields() -> list[dict[str, Any]]:
         return [one.fields for one in caplog.records if one.message == "slow operation"]  # type: ignore[attr-defined]
 
-    await until(there)
+    await until(there, patience=60)
     return fields()
 
 

@@ -59,7 +59,7 @@ async def root_of(receiver: Receiver, trace: str) -> Span:
     async def arrived() -> bool:
         return any(span.name == "POST /graphql" for span in receiver.of(trace))
 
-    await until(arrived)
+    await until(arrived, patience=60)
     (root,) = [span for span in receiver.of(trace) if span.name == "POST /graphql"]
     return root
 
@@ -81,7 +81,7 @@ async def test_a_query_is_one_tree_from_http_to_sql_and_redis(
         systems = {span.attributes.get("db.system.name") for span in receiver.spans}
         return nodes and "redis" in systems
 
-    await until(asked_redis)
+    await until(asked_redis, patience=60)
     trace = uuid4().hex
     await asked(traced, query, traceparent=f"00-{trace}-00f067aa0ba902b7-01")
     root = await root_of(receiver, trace)
@@ -113,7 +113,7 @@ async def test_a_mutation_has_a_span_of_its_append(traced: Api, receiver: Receiv
     async def arrived() -> bool:
         return any(span.name == "POST /graphql" for span in receiver.spans)
 
-    await until(arrived)
+    await until(arrived, patience=60)
     (root,) = [span for span in receiver.spans if span.name == "POST /graphql"]
     found = tree(receiver, root)
     assert {"Mutation.registerArtifact", "append"} <= {span.name for span in found}
@@ -169,7 +169,7 @@ async def test_operations_over_a_websocket_are_traced_and_what_is_shared_is_not(
         async def arrived() -> bool:
             return any(span.name == "query Far" for span in receiver.spans)
 
-        await until(arrived)
+        await until(arrived, patience=60)
         await call(live, "registerArtifact", **ARTIFACT)
         await client.change("changes")
     assert {span.name for span in receiver.spans if not span.parent} <= {
