@@ -299,6 +299,10 @@ async def test_registered_operations_run_however_they_are_named(
         for id in (md5(REGISTER.encode()).hexdigest(), f"sha256:{hash_of(REGISTER)}"):
             found = await answer(live, documentId=id, variables=ARTIFACT)
             assert found["data"]["registerArtifact"]["__typename"]
+        # There is a metric for each, and one of what operations cost.
+        metrics = (await live.http.get("/metrics")).text
+        assert 'matchgraph_document_seconds_count{document="Slug"} 5.0' in metrics
+        assert "matchgraph_operation_cost_points_sum" in metrics
         await projected(live.pool, await live.store.head())
         async with live.socket() as socket:
             payload = {"documentId": "ranks-1", "variables": {"after": "0"}}

@@ -31,6 +31,7 @@ from matchgraph.domain.text import UNPRINTABLE
 from matchgraph.graphql import cost
 from matchgraph.graphql.cost import MOST_IN_A_LIST, Count, Tally, TooDeep
 from matchgraph.graphql.scalars import BadInput
+from matchgraph.observe import observed_cost
 
 if TYPE_CHECKING:
     from matchgraph.graphql.context import Context
@@ -341,6 +342,7 @@ class Bounded(SchemaExtension):
 
     async def _charge(self, points: int) -> None:
         context: Context = self.execution_context.context
+        observed_cost(points)
         context.bill = bill_for(context.purse, points)
         await pay(context.purse, context.bill)
 
@@ -401,6 +403,7 @@ async def pay_alone(
         points = check(schema, _parsed(query), operation_name, variables)
     except GraphQLError:
         points = UNREAD
+    observed_cost(points)
     await pay(purse, bill_for(purse, points))
 
 

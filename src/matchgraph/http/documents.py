@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
+from graphql import OperationDefinitionNode, parse
+
 from matchgraph.http.request import NotRun, Sent
+from matchgraph.observe import observed_document
 from matchgraph.projections.rank_cache import Circuit, Script
 
 if TYPE_CHECKING:
@@ -115,18 +118,29 @@ class TrustedDocuments:
         self._known = frozenset(texts.values())
         self._texts: dict[str | None, str] = {hash_of(text): text for text in self._known}
         self._texts.update(texts)
+        self._names = {text: _name(text) for text in self._known}
 
     async def find(self, sent: Sent) -> str:
         """The document that is meant. Raises: NotRun."""
         text = sent.query if sent.id is None else self._texts.get(sent.id)
-        if text not in self._known or sent.query not in (None, text):
+        if text is None or text not in self._known or sent.query not in (None, text):
             raise NotRun(
                 "Only registered operations run here, and this is none of them: send one as its"
                 " client was built with it, or have it added to the manifest in"
                 " MATCHGRAPH_TRUSTED_DOCUMENTS and the server started again.",
                 "DOCUMENT_NOT_TRUSTED",
             )
+        observed_document(self._names[text])
         return text
+
+
+def _name(text: str) -> str:
+    """What the document is called in metrics: by its first operation."""
+    operations = (
+        one for one in parse(text).definitions if isinstance(one, OperationDefinitionNode)
+    )
+    named = (one.name.value for one in operations if one.name is not None)
+    return next(named, (hash_of(text) or "")[:12])
 
 
 _NOW = """
