@@ -214,7 +214,7 @@ def project() -> None:
         signers = environment.ledger_signing(settings)
     except environment.BadSetting as reason:
         _fail(str(reason), code=2)
-    with _servers(settings) as servers:
+    with _migrated(settings) as servers:
 
         async def run() -> None:
             told = _told_to_end()
@@ -274,7 +274,7 @@ def rebuild(
         _fail("Name one read model, or say --all.", code=2)
     if name not in (None, *known):
         _fail(f"There is no read model {name!r}; there are {', '.join(known)}.", code=2)
-    with _servers(_settings()) as servers:
+    with _migrated(_settings()) as servers:
         for projection in known.values() if name is None else [known[name]]:
             with _bar(projection.name) as bar:
 
@@ -691,6 +691,15 @@ def _servers(settings: environment.Settings, *, alone: bool = False) -> Iterator
         _fail(str(reason), code=UNREACHABLE)
 
 
+@contextmanager
+def _migrated(settings: environment.Settings) -> Iterator[Servers]:
+    """The same, for who does not migrate the database; ends the program where it does not go with
+    this release."""
+    with _servers(settings) as servers:
+        _run(migrations.check(servers.database_url))
+        yield servers
+
+
 def _unreachable(name: str, url: str) -> str | None:
     try:
         if name == "REDIS_URL":
@@ -721,6 +730,8 @@ def _without_password(url: str) -> str:
 def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return uvloop.run(work)
+    except (migrations.Unfit, migrations.Unfinished) as reason:
+        _fail(str(reason))
     except (asyncpg.UndefinedTableError, asyncpg.InvalidParameterValueError) as reason:
         # The latter: a role of ours is not there.
         _fail(f"The database is not up to date ({reason}); run `matchgraph migrate` first.")
@@ -734,7 +745,7 @@ def _fail(message: str, code: int = PARTLY) -> NoReturn:
 
 
 for commands in (audit, forgetting, ledger_commands):
-    commands.register(program, Tools(_settings, _servers, _run, _bar, _fail))
+    commands.register(program, Tools(_settings, _migrated, _run, _bar, _fail))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, as every part of matchgraph opens them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
@@ -84,6 +84,31 @@ async def fetch(pool: Pool, query: str, *arguments: object) -> list[asyncpg.Reco
         raise Unavailable(f"the database is away: {reason}") from reason
     except FULL as reason:
         raise Unavailable(f"the database cannot answer: {reason}") from reason
+
+
+# Units: seconds. How long a lock may be free before the next one in line has it.
+LOOKS = 0.2
+
+
+async def advisory_lock(
+    db: Connection, *key: int | str, on_waiting: Callable[[], None] = lambda: None
+) -> None:
+    """Takes a lock for the session, as soon as nobody has it; of a text, its hash is the key.
+
+    Asks again and again: a statement that waits in the database has a snapshot all the while, and
+    an index that is built beside the work (CREATE INDEX CONCURRENTLY) would wait for it in vain.
+    """
+    numbered = [
+        f"hashtext(${number})" if isinstance(part, str) else f"${number}"
+        for number, part in enumerate(key, start=1)
+    ]
+    ask = f"SELECT pg_try_advisory_lock({', '.join(numbered)})"
+    waiting = False
+    while not await db.fetchval(ask, *key):
+        if not waiting:
+            waiting = True
+            on_waiting()
+        await asyncio.sleep(LOOKS)
 
 
 def _settings(purpose: str, extra: dict[str, str]) -> dict[str, str]:

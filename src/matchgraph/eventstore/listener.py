@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
+from matchgraph.eventstore import releases
 from matchgraph.eventstore.connection import LOST, connect
 from matchgraph.eventstore.tasks import stop
 
@@ -59,6 +60,7 @@ class Listener:
     async def _listen(self) -> None:
         connection = await connect(self._url, "listener")
         try:
+            await releases.say_running(connection)
             connection.add_termination_listener(lambda _: self._changed.set())
             # Only what somebody has waited for: hearing of each append costs a tenth of it.
             heard: set[str] = set()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from matchgraph.eventstore.connection import FULL, LOST, Connection, Fetches, connect
+from matchgraph.eventstore.connection import FULL, LOST, Connection, Fetches, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED
 from matchgraph.ledger import chain, merkle, store
@@ -132,7 +132,7 @@ class Watch:
         )
         try:
             # Waits in line; goes with the connection, without which nothing can be written.
-            await db.execute("SELECT pg_advisory_lock($1)", WATCHING)
+            await advisory_lock(db, WATCHING)
             self.leads = True
             # The oldest first, so that the newest is the latest one.
             await store.keep_keys(db, [(o.id, o.public_key) for o in reversed(self._signers)])

@@ -24,7 +24,7 @@ from matchgraph.domain.aggregate import AggregateEvent
 from matchgraph.domain.artifact import Alias, Artifact, Kind
 from matchgraph.domain.price import Price, PriceLine
 from matchgraph.eventstore import codec
-from matchgraph.eventstore.connection import Connection, Pool, connect
+from matchgraph.eventstore.connection import Connection, Pool, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.projections.redis_client import history, open_client
@@ -456,7 +456,7 @@ class Publisher:
         connection = await connect(self._url, "publisher")
         client = open_client(self._redis_url, patience=REDIS_PATIENCE)
         try:
-            await connection.execute("SELECT pg_advisory_lock($1)", PUBLISHING)
+            await advisory_lock(connection, PUBLISHING)
             async with self._listener.wakes(PROJECTED) as wakes:
                 while (said := await history(connection)) is None:
                     await wakes.wait()

@@ -20,7 +20,7 @@ import redis.asyncio as redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from matchgraph.domain.artifact import Kind
-from matchgraph.eventstore.connection import Connection, connect
+from matchgraph.eventstore.connection import Connection, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.observe.operation import REDIS, step
@@ -430,7 +430,7 @@ class RankCache:
         db = await connect(self._url, "rank cache")
         try:
             # Waits in line; goes with the connection, without which there is nothing to write.
-            await db.execute("SELECT pg_advisory_lock($1)", CACHING)
+            await advisory_lock(db, CACHING)
             self.leads = True
             await self._follow(db)
         finally:

@@ -20,7 +20,7 @@ import asyncpg
 import matchgraph
 from matchgraph.eventstore import releases
 from matchgraph.eventstore.codec import UnknownTopic
-from matchgraph.eventstore.connection import Connection, connect
+from matchgraph.eventstore.connection import Connection, advisory_lock, connect
 from matchgraph.eventstore.store import MOST_IN_PAGE, PROJECTED
 from matchgraph.projections import tables
 from matchgraph.projections.projection import Projection
@@ -222,7 +222,7 @@ class _Rebuild:
         """
         key = (REBUILDING, self._name)
         # The runner holds it for a page at a time.
-        await self._db.execute("SELECT pg_advisory_lock($1, hashtext($2))", *key)
+        await advisory_lock(self._db, *key)
         try:
             # In transactions before the one that switches: a statement that finds the new tables
             # by a snapshot from before the switch finds them complete.

@@ -16,7 +16,7 @@ import asyncpg
 
 from matchgraph.eventstore import releases
 from matchgraph.eventstore.codec import UnknownTopic
-from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, connect
+from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED, MOST_IN_PAGE, PROJECTED, Packed
 from matchgraph.projections.projection import Projection
@@ -85,9 +85,9 @@ class Runner:
         # without the other, so nothing is gained by waiting for the disk.
         connection = await connect(self._url, "projector", synchronous_commit="off")
         try:
-            # Waits in line: when the leader's session ends, the next one leads at once. The
+            # Waits in line: when the leader's session ends, the next one leads. The
             # lock goes with the connection that also writes, so a leader that lost it is mute.
-            await connection.execute("SELECT pg_advisory_lock($1)", LEADER)
+            await advisory_lock(connection, LEADER)
             self.leads = True
             await self._start_over(connection)
             async with self._listener.wakes(APPENDED) as wakes:

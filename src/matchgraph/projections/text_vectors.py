@@ -16,7 +16,7 @@ from itertools import islice
 from uuid import UUID
 
 from matchgraph.embedding import Embedder
-from matchgraph.eventstore.connection import Connection, connect
+from matchgraph.eventstore.connection import Connection, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.projections.runner import AWAY
@@ -108,9 +108,7 @@ class TextVectors:
         db = await connect(self._url, "text vectors", synchronous_commit="off")
         try:
             # Waits in line; goes with the connection, without which there is nothing to write.
-            await db.execute(
-                "SELECT pg_advisory_lock($1, hashtext($2))", EMBEDDING, self._embedder.model
-            )
+            await advisory_lock(db, EMBEDDING, self._embedder.model)
             self.leads = True
             await self._follow(db, thread)
         finally:

@@ -1,0 +1,14 @@
+-- Which is the oldest release that works with this database?
+-- depends: 0019_meaning_index
+
+-- migrate: apply
+
+-- One row for each migration that took away what older releases need, said by the migration itself:
+-- INSERT INTO release_floor VALUES ('0025_no_more_prices', '0.3.0'). The newest release of them counts.
+CREATE TABLE release_floor (
+  migration text PRIMARY KEY,
+  release text NOT NULL CHECK (release ~ '^\d+\.\d+\.\d+$')
+);
+GRANT SELECT ON release_floor TO matchgraph_app;
+
+-- migrate: rollback
