@@ -1,4 +1,4 @@
--- Which is the oldest release that works with this database?
+-- Which is the oldest release that works with this database, and which migrations were applied?
 -- depends: 0019_meaning_index
 
 -- migrate: apply
@@ -10,5 +10,8 @@ CREATE TABLE release_floor (
   release text NOT NULL CHECK (release ~ '^\d+\.\d+\.\d+$')
 );
 GRANT SELECT ON release_floor TO matchgraph_app;
+
+-- Whoever prepared statements sees by it that tables may have changed since.
+GRANT SELECT ON _pogo_migration TO matchgraph_app;
 
 -- migrate: rollback

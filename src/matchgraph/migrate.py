@@ -17,12 +17,14 @@ from pogo_core.util import sql
 from matchgraph import __version__
 from matchgraph.eventstore import releases
 from matchgraph.eventstore.connection import Connection, advisory_lock
+from matchgraph.projections.runner import REBUILDING
 
 log = logging.getLogger("matchgraph.migrate")
 
 LOCK = 7233147820516
-# Units: milliseconds. Whoever waits for a lock makes all wait who come after; so long at most.
-GIVES_WAY = 500
+# Units: milliseconds. Whoever waits for a lock makes all wait who come after: so long in the first
+# try, then twice that and so on, up to the last.
+STALL, LONGEST_STALL = 100, 800
 # Units: seconds. How long a migration is tried, and the longest pause between two tries.
 PATIENCE, PAUSE = 600.0, 5.0
 IN_THE_WAY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
@@ -133,11 +135,13 @@ def _wait_for_the_other() -> None:
 
 
 async def _apply(db: Connection, migration: Migration, patience: float) -> None:
-    started, pause, said = time.monotonic(), 0.1, False
-    work = _in_transaction if migration.use_transaction else _alone
+    started, pause, stall, said = time.monotonic(), 0.1, STALL, False
     while True:
         try:
-            await work(db, migration)
+            if migration.use_transaction:
+                await _in_transaction(db, migration, stall)
+            else:
+                await _alone(db, migration)
             return
         except IN_THE_WAY as reason:
             if time.monotonic() - started > patience:
@@ -156,16 +160,17 @@ async def _apply(db: Connection, migration: Migration, patience: float) -> None:
                     await _longest(db),
                 )
             await asyncio.sleep(pause)
-            pause = min(pause * 2, PAUSE)
+            pause, stall = min(pause * 2, PAUSE), min(stall * 2, LONGEST_STALL)
         except asyncpg.PostgresError as reason:
             raise Unfinished(
                 f"{migration.id} could not be applied: {reason}. The migrations before it stand."
             ) from reason
 
 
-async def _in_transaction(db: Connection, migration: Migration) -> None:
+async def _in_transaction(db: Connection, migration: Migration, stall: int) -> None:
     async with db.transaction():
-        await db.execute(f"SET LOCAL lock_timeout = {GIVES_WAY}")
+        await db.execute(f"SET LOCAL lock_timeout = {stall}")
+        await _stand_first(db)
         before = await releases.floor(db)
         await migration.apply(db)
         await _done(db, migration)
@@ -177,6 +182,22 @@ async def _in_transaction(db: Connection, migration: Migration) -> None:
                     f"{migration.id} takes away what releases before {after[0]} need, and processes"
                     f" of {_listed(older)} run; end them first, and migrate again."
                 )
+
+
+async def _stand_first(db: Connection) -> None:
+    """Waits until those who use many tables in one transaction are done, and keeps others like them
+    from beginning. One by one, each table would be had only while they wait for another.
+
+    Raises: one of IN_THE_WAY.
+    """
+    if await db.fetchval("SELECT to_regclass('public.reading') IS NULL"):
+        return
+    # Those who project skip what is locked, so nobody waits for this.
+    await db.execute(
+        "SELECT pg_advisory_xact_lock($1, hashtext(name)) FROM public.projection_checkpoint",
+        REBUILDING,
+    )
+    await db.execute("LOCK TABLE public.reading IN ACCESS EXCLUSIVE MODE")
 
 
 async def _alone(db: Connection, migration: Migration) -> None:

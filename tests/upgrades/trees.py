@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,10 +12,10 @@ VERSION = '__version__ = "0.1.0"'
 
 
 def release(
-    folder: Path, version: str, *, without: str | None = None, **added: str
-) -> "dict[str, str]":
+    folder: Path, version: str, added: Mapping[str, str], *, without: str | None = None
+) -> dict[str, str]:
     """The environment that makes `python -m matchgraph` that release: this code, without one
-    migration and with others, each given by its name as its file."""
+    migration and with others."""
     package = folder / version / "src" / "matchgraph"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src" / "matchgraph", package, ignore=ignored)
@@ -26,7 +27,7 @@ def release(
     if without is not None:
         (migrations / f"{without}.sql").unlink()
     for name, text in added.items():
-        (migrations / f"{name.removeprefix('m')}.sql").write_text(text)
+        (migrations / f"{name}.sql").write_text(text)
     kept = {name: value for name, value in os.environ.items() if "MATCHGRAPH" not in name}
     return {**kept, "PYTHONPATH": str(package.parent), "COLUMNS": "80"}
 
@@ -44,11 +45,14 @@ def run(
     environment: dict[str, str], *arguments: str, timeout: float = 90
 ) -> "subprocess.CompletedProcess[str]":
     """Runs the program of a release to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "matchgraph", *arguments],
-        env=environment,
-        cwd=environment["PYTHONPATH"],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "matchgraph", *arguments],
+            env=environment,
+            cwd=environment["PYTHONPATH"],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired as reason:
+        raise AssertionError(f"{arguments} does not end: {reason.stderr!r}") from None

@@ -128,6 +128,17 @@ async def connect(url: str, purpose: str, *, timeout: float = 5, **settings: str
     return await asyncpg.connect(url, timeout=timeout, server_settings=_settings(purpose, settings))
 
 
+class Pooled(Connection):
+    """A connection of a pool, which knows what it last saw of the schema."""
+
+    _seen: str | None = None
+
+    def sees_other(self, schema: str) -> bool:
+        """Whether that is something else than what it saw before."""
+        seen, self._seen = self._seen, schema
+        return seen not in (None, schema)
+
+
 async def open_pool(
     url: str, purpose: str, *, size: int, statement_timeout: float = 5, **settings: str
 ) -> Pool:
@@ -142,6 +153,7 @@ async def open_pool(
         max_size=size,
         connection_class=Observed,
         timeout=5,
+        connection_class=Pooled,
         command_timeout=statement_timeout + 5,
         max_inactive_connection_lifetime=60,
         server_settings=_settings(purpose, settings),

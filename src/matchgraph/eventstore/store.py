@@ -32,6 +32,11 @@ APPENDED = "event"
 PROJECTED = "projected"
 REVOKED = "key_revoked"
 MOST_IN_PAGE = 2_000
+# The columns of a batch, to which a later release may add others.
+INBOX = (
+    *("batch", "ordinal", "originator_id", "originator_version", "topic", "state"),
+    *("actor", "request_id", "idempotency_key"),
+)
 A = TypeVar("A", bound=Aggregate)
 
 
@@ -128,7 +133,9 @@ class Store:
         ]
         try:
             async with self._pool.acquire() as db, db.transaction():
-                await db.copy_records_to_table("event_inbox", records=rows, timeout=60)
+                await db.copy_records_to_table(
+                    "event_inbox", records=rows, columns=INBOX, timeout=60
+                )
                 base: int = await db.fetchval("SELECT event_append_batch($1)", batch, timeout=60)
         except asyncpg.UniqueViolationError:
             raise Conflict("an event of the batch has a version that is taken") from None

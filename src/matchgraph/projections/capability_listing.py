@@ -62,7 +62,8 @@ async def _known(db: Connection, batch: Batch) -> dict[tuple[str, str], dict[str
     if not asked:
         return {}
     rows = await db.fetch(
-        "SELECT c.* FROM unnest($1::uuid[], $2::text[]) AS asked (artifact_id, key)"
+        f"SELECT {', '.join(COLUMNS)}"
+        " FROM unnest($1::uuid[], $2::text[]) AS asked (artifact_id, key)"
         " JOIN capability_listing c USING (artifact_id, key)",
         [id for id, _ in asked],
         [key for _, key in asked],
@@ -113,6 +114,8 @@ REVISED = (
     "retired",
     "position",
 )
+# Of this release; a later one may add others.
+COLUMNS = ("artifact_id", "key", *REVISED[:-1], "added_position", "position")
 
 CAPABILITY_LISTING = Projection(
     name="capability_listing",

@@ -22,6 +22,10 @@ class Price(Said, frozen=True):
     tier: str | None = None
 
 
+# What a price that is asked has of its observation: all of it.
+LINES = "position, artifact_id, provider, per, tier, source, observed_at, pricing, amount, currency"
+
+
 class Line(NamedTuple):
     """As the domain's PriceLine, with the unit as it is written."""
 
@@ -75,7 +79,7 @@ async def apply(db: Connection, batch: Batch) -> None:
             then="ON CONFLICT DO NOTHING",
         )
     await db.execute(
-        "INSERT INTO price_current SELECT * FROM price_history"
+        f"INSERT INTO price_current ({LINES}) SELECT {LINES} FROM price_history"
         " WHERE position = ANY ($1) AND pricing IS NOT NULL"
         " ON CONFLICT (artifact_id, provider, per, tier, source) DO UPDATE SET"
         " position = excluded.position, observed_at = excluded.observed_at,"

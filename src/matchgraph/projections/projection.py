@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -135,7 +136,37 @@ async def insert(
 ) -> None:
     """Inserts whole rows, their values in the order of the table's columns, in one statement."""
     rows = list(rows)
+    if not rows:
+        return
+    known, more = await columns(db, table, len(rows[0]))
     if len(rows) >= WORTH_A_COPY and not then:
-        await db.copy_records_to_table(table, records=rows)
-    elif rows:
-        await db.execute(f"INSERT INTO {table} SELECT * FROM unnest($1::{table}[]) {then}", rows)
+        await db.copy_records_to_table(table, records=rows, columns=known)
+        return
+    if more:
+        rows = [(*row, *more) for row in rows]
+    named = ", ".join(f'"{name}"' for name in known)
+    await db.execute(
+        f"INSERT INTO {table} ({named}) SELECT {named} FROM unnest($1::{table}[]) {then}", rows
+    )
+
+
+async def columns(db: Connection, table: str, count: int) -> tuple[list[str], list[None]]:
+    """The first so many columns of the table, which are those that this release knows, and a blank
+    for each that a later one has added: they get what is said there when nothing is given."""
+    tables = _columns.setdefault(db, {})
+    if (found := tables.get(table)) is None:
+        rows = await db.fetch(
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0"
+            " AND NOT attisdropped ORDER BY attnum",
+            table,
+        )
+        found = tables[table] = [row["attname"] for row in rows]
+    return found[:count], [None] * (len(found) - count)
+
+
+def forget_columns(db: Connection) -> None:
+    """Forgets what columns tables have, as they may have changed."""
+    _columns.pop(db, None)
+
+
+_columns: WeakKeyDictionary[Connection, dict[str, list[str]]] = WeakKeyDictionary()

@@ -61,7 +61,8 @@ class Matches:
         if not wanted:
             return
         rows = await db.fetch(
-            "SELECT m.* FROM unnest($1::text[], $2::uuid[]) AS asked (searcher, artifact_id)"
+            "SELECT searcher, artifact_id, day, exposure, utility, chosen, cap, trust"
+            " FROM unnest($1::text[], $2::uuid[]) AS asked (searcher, artifact_id)"
             " JOIN rank_match m USING (searcher, artifact_id)",
             [searcher for searcher, _ in wanted],
             [artifact for _, artifact in wanted],
@@ -70,7 +71,8 @@ class Matches:
             day, exposure, utility, chosen, cap, trust = said
             self._cells[searcher, str(artifact)] = Cell(day, exposure, utility, chosen, cap, trust)
         rows = await db.fetch(
-            "SELECT * FROM rank_match_total WHERE artifact_id = ANY ($1::uuid[])",
+            "SELECT artifact_id, exposure, utility, searchers, discounted FROM rank_match_total"
+            " WHERE artifact_id = ANY ($1::uuid[])",
             sorted({artifact for _, artifact in wanted}),
         )
         self._counts.update((str(artifact), Count(*counted)) for artifact, *counted in rows)

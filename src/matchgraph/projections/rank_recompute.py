@@ -37,6 +37,7 @@ from matchgraph.domain.ranking import (
 )
 from matchgraph.eventstore.connection import Connection, Fetches
 from matchgraph.projections.announcement import MOST_RETURNS, QUIET, STATES
+from matchgraph.projections.projection import columns
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -416,7 +417,10 @@ class _Rows:
             before = np.concatenate([head, *self._columns[:number]], axis=1)
             after = np.concatenate(self._columns[number:], axis=1)
             body = _with_texts(before, texts, which, after)
-        await db.copy_to_table(table, source=BytesIO(SIGNATURE + body + END), format="binary")
+        known, _ = await columns(db, table, count)
+        await db.copy_to_table(
+            table, source=BytesIO(SIGNATURE + body + END), columns=known, format="binary"
+        )
 
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)

@@ -19,7 +19,7 @@ from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED, MOST_IN_PAGE, PROJECTED, Packed
-from matchgraph.projections.projection import Projection
+from matchgraph.projections.projection import Projection, forget_columns
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +120,8 @@ class Runner:
         except Exception as reason:
             if not tried:
                 raise
+            # A migration may have added columns since; if so, it goes through this time.
+            await self._forget_all(connection)
             if len(tried) == 1:
                 await self._find_poison(connection, tried[0], reason)
             else:
@@ -220,6 +222,13 @@ class Runner:
         await db.execute(f"NOTIFY {PROJECTED}")
         return True
 
+    async def _forget_all(self, db: Connection) -> None:
+        """Forgets what is known of any table."""
+        await db.reload_schema_state()
+        forget_columns(db)
+        for projection in self._projections.values():
+            projection.forget(db)
+
     async def _forget_replaced(self, db: Connection, checkpoints: Sequence[asyncpg.Record]) -> None:
         """Forgets what belongs to tables that others have taken the place of since."""
         found = {c["name"]: c["rebuilds"] for c in checkpoints}
@@ -228,6 +237,7 @@ class Runner:
         if replaced:
             # Statements that insert rows name the types of the tables that they were prepared for.
             await db.reload_schema_state()
+            forget_columns(db)
             for name in replaced:
                 self._projections[name].forget(db)
         known.update(found)

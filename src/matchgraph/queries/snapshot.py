@@ -20,6 +20,9 @@ SELECT min(position) AS reached, max(kept_since) AS since,
   set_config('matchgraph.position', $1, true)
 FROM public.projection_checkpoint
 """
+# Says in its status line, which comes at no cost, how many were applied. None is while a view is
+# open, as it takes the lock of READING first.
+MIGRATIONS = "SELECT FROM public._pogo_migration"
 
 
 class NotKept(Exception):
@@ -92,9 +95,12 @@ class Snapshot:
 
     async def _begin(self) -> None:
         assert self._connection is not None, "acquired before"
-        await self._connection.execute(
-            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {READING}"
+        schema = await self._connection.execute(
+            f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {READING}; {MIGRATIONS}"
         )
+        if self._connection.sees_other(schema):  # type: ignore[attr-defined]
+            # Statements that were prepared before may answer with other columns now.
+            await self._connection.reload_schema_state()
 
     async def _go_to(self, position: int) -> None:
         """Makes the views of the schema `as_of` say what was there then."""
