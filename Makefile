@@ -8,7 +8,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra c
   --extra wordllama --extra traces --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --upgrade
 
-.PHONY: serve test lint bench bench-quick eval schema lock clean
+.PHONY: serve test lint audit fuzz bench bench-quick eval schema lock clean
 
 serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on localhost
 	@exec $(BIN)/matchgraph serve
@@ -23,6 +23,12 @@ lint: $(VENV)/dev.stamp ## Style, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(VENV)/dev.stamp ## Known holes in the packages that are locked
+	$(BIN)/python -m tests.audit
+
+fuzz: $(VENV)/dev.stamp ## Hostile and random requests, for as long as MINUTES says
+	$(BIN)/python -m tests.fuzz
 
 bench: $(VENV)/bench.stamp ## Ratios against peers and floors, measured in one run
 	$(BIN)/python -m bench

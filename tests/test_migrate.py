@@ -13,10 +13,12 @@ import pytest
 from pogo_core.util import migrate as pogo
 
 from matchgraph import migrate
+from matchgraph.eventstore.connection import advisory_lock, connect
 from matchgraph.eventstore.store import open_store
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.servers import Servers
 from tests.conftest import project, url_of
+from tests.eventstore.histories import until
 from tests.projections.tables import contents, rebuilt
 
 ROOT = Path(__file__).parents[1]
@@ -179,3 +181,142 @@ async def test_words_in_plain_leave_the_read_models_and_a_rebuild_gives_the_same
     live = await contents(empty)
     assert "tables" not in str(live.values())
     assert await rebuilt(empty) == live
+
+
+# While others work
+
+
+def chained(folder: Path, *added: tuple[str, str, bool]) -> None:
+    """A folder of migrations: ours, and then these."""
+    for file in migrate.folder().glob("*.sql"):
+        (folder / file.name).write_text(file.read_text())
+    before = NAMES[-1]
+    for name, statements, transaction in added:
+        said = "" if transaction else "-- transaction: false\n"
+        (folder / f"{name}.sql").write_text(
+            f"-- What?\n-- depends: {before}\n{said}\n-- migrate: apply\n\n{statements}\n\n"
+            "-- migrate: rollback\n"
+        )
+        before = name
+
+
+INDEX = "CREATE INDEX CONCURRENTLY IF NOT EXISTS event_by_topic ON event (topic);"
+
+
+async def test_a_migration_gives_way_to_who_reads_and_keeps_nobody_waiting_behind_it(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chained(tmp_path, ("9001_note", "ALTER TABLE api_key ADD COLUMN note text;", True))
+    long, other = await asyncpg.connect(url), await asyncpg.connect(url)
+    reading = long.transaction()
+    await reading.start()
+    await long.fetch("SELECT * FROM api_key")
+    moving = asyncio.create_task(migrate.apply(url, source=tmp_path))
+    # While the long one goes on, and the migration waits for it, others read.
+    while "9001_note waits for locks" not in caplog.text:
+        await other.fetch("SELECT * FROM api_key", timeout=20)
+        assert not moving.done()
+    for _ in range(20):
+        await other.fetch("SELECT count(*) FROM api_key", timeout=20)
+        assert not moving.done()
+    await reading.rollback()
+    await asyncio.wait_for(moving, 60)
+    assert "note" in {name for _, name, *_ in await fetch(url, SCHEMA)}
+    await long.close()
+    await other.close()
+
+
+async def test_a_migration_that_never_gets_its_locks_says_who_has_them(
+    url: str, tmp_path: Path
+) -> None:
+    chained(
+        tmp_path,
+        ("9001_fine", "CREATE TABLE fine ();", True),
+        ("9002_note", "ALTER TABLE api_key ADD COLUMN note text;", True),
+    )
+    settings = {"application_name": "the long one"}
+    long = await asyncpg.connect(url, server_settings=settings)
+    async with long.transaction():
+        await long.fetch("SELECT * FROM api_key")
+        with pytest.raises(migrate.Blocked, match=r"9002_note.*the long one") as found:
+            await migrate.apply(url, source=tmp_path, patience=0.5)
+        assert str(long.get_server_pid()) in str(found.value)
+    applied = {name for (name,) in await fetch(url, APPLIED)}
+    assert {"9001_fine"} == applied & {"9001_fine", "9002_note"}
+    await long.close()
+
+
+async def test_an_index_is_built_beside_the_work_of_leaders_and_those_who_stand_by(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chained(tmp_path, ("9001_index", INDEX, False))
+    leader, standby = await connect(url, "leader"), await connect(url, "stands by")
+    await advisory_lock(leader, 4711)
+    waits = asyncio.Event()
+    standing_by = asyncio.create_task(advisory_lock(standby, 4711, on_waiting=waits.set))
+    await waits.wait()
+    # Two at once: the second one waits beside it, too.
+    both = [asyncio.create_task(migrate.apply(url, source=tmp_path)) for _ in range(2)]
+    for one in both:
+        await asyncio.wait_for(one, 60)
+    assert "Another process migrates this database" in caplog.text
+    assert caplog.text.count("Applying 9001_index") == 1
+    assert await fetch(url, VALID) == [(True,)]
+    assert not standing_by.done()
+    await leader.close()
+    await asyncio.wait_for(standing_by, 20)
+    await standby.close()
+
+
+VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('event_by_topic')"
+AT_WORK = (
+    "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+    " AND query"
+)
+MIGRATE = (
+    "import asyncio, sys; from pathlib import Path; from matchgraph import migrate;"
+    " asyncio.run(migrate.apply(sys.argv[1], source=Path(sys.argv[2])))"
+)
+
+
+async def test_a_migrator_that_is_killed_is_followed_by_one_that_ends_what_it_began(
+    url: str, tmp_path: Path
+) -> None:
+    chained(
+        tmp_path,
+        ("9001_note", "ALTER TABLE api_key ADD COLUMN note text; SELECT pg_sleep(1);", True),
+        ("9002_index", INDEX, False),
+        ("9003_last", "CREATE TABLE last ();", True),
+    )
+    # An index that is built beside the work waits for who reads already.
+    long = await asyncpg.connect(url)
+    reading = long.transaction()
+    await reading.start()
+    await long.fetch("SELECT count(*) FROM event")
+    for at in ("SELECT pg_sleep", "CREATE INDEX CONCURRENTLY"):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", MIGRATE, url, str(tmp_path)),
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        working = f"{AT_WORK} LIKE '{at}%'"
+        await until(lambda: fetch(url, working), patience=60)
+        (pid,) = (await fetch(url, working))[0]
+        process.kill()
+        await process.wait()
+        if "INDEX" in at:
+            # The server's side of it, too: what is left is an index that nobody may use.
+            await fetch(url, f"SELECT pg_terminate_backend({pid}, 60000)")
+            assert await fetch(url, VALID) == [(False,)]
+    await reading.rollback()
+    await long.close()
+    await asyncio.wait_for(migrate.apply(url, source=tmp_path), 60)
+    assert await fetch(url, VALID) == [(True,)]
+    applied = [name for (name,) in await fetch(url, APPLIED)]
+    assert applied == [*NAMES, "9001_note", "9002_index", "9003_last"]
+
+
+async def test_a_migration_that_fails_is_named_and_undone(url: str, tmp_path: Path) -> None:
+    chained(tmp_path, ("9001_bad", "CREATE TABLE half (); INSERT INTO nothing VALUES (1);", True))
+    with pytest.raises(migrate.Unfinished, match=r'9001_bad.*"nothing" does not exist'):
+        await migrate.apply(url, source=tmp_path)
+    assert await fetch(url, "SELECT to_regclass('half')") == [(None,)]

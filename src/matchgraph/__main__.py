@@ -735,6 +735,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     except (asyncpg.UndefinedTableError, asyncpg.InvalidParameterValueError) as reason:
         # The latter: a role of ours is not there.
         _fail(f"The database is not up to date ({reason}); run `matchgraph migrate` first.")
+    except asyncpg.ReadOnlySQLTransactionError:
+        _fail("The database takes nothing in: it is a standby or still recovering; name another.")
     except (Unavailable, *LOST) as reason:
         _fail(f"The database went away: {reason or type(reason).__name__}", code=UNREACHABLE)
 

@@ -90,7 +90,7 @@ async def check(url: str) -> None:
         await connection.close(timeout=5)
 
 
-async def apply(url: str, *, patience: float = PATIENCE) -> None:
+async def apply(url: str, *, source: Path | None = None, patience: float = PATIENCE) -> None:
     """Brings the database up to date: each migration in a transaction of its own, or, where its
     file says so, one statement without. What is there already stays, also of a newer release.
 
@@ -104,7 +104,7 @@ async def apply(url: str, *, patience: float = PATIENCE) -> None:
         await advisory_lock(connection, LOCK, on_waiting=_wait_for_the_other)
         await _check(connection)
         await sql.ensure_pogo_sync(connection)
-        found = await sql.read_migrations(folder(), connection, schema_name="public")
+        found = await sql.read_migrations(source or folder(), connection, schema_name="public")
         for migration in topological_sort([one.load() for one in found]):
             if not migration.applied:
                 log.warning("Applying %s", migration.id)

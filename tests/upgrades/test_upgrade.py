@@ -2,14 +2,8 @@
 
 import asyncio
 import json
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +19,7 @@ from matchgraph.servers import Servers
 from tests.conftest import project
 from tests.eventstore.histories import rich
 from tests.projections.tables import append
-from tests.upgrades.trees import migration, release, run
+from tests.upgrades.trees import Process, migration, release, run, started
 
 LAST = max(file.stem for file in migrate.folder().glob("*.sql"))
 TABLES = sorted(table for one in PROJECTIONS for table in one.tables)
@@ -70,78 +64,6 @@ WRITE = """mutation ($slug: String!) {
     per: REQUEST, source: "s", observedAt: "2026-01-01T00:00:00Z"}) { __typename }
   addCapability(slug: $slug, capability: {key: "tables", name: "T", description: "Reads tables.",
     provenance: {source: "s", observedAt: "2026-01-01T00:00:00Z"}}) { __typename } }"""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-class Process:
-    """A process of a release that goes on until it is ended."""
-
-    def __init__(self, environment: dict[str, str], *arguments: str) -> None:
-        self.port = free_port()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "matchgraph", *arguments],
-            env={**environment, "MATCHGRAPH_PORT": str(self.port)},
-            cwd=environment["PYTHONPATH"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.said: list[str] = []
-        self._reading = threading.Thread(target=self._read, daemon=True)
-        self._reading.start()
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        self.said.extend(self._process.stdout)
-
-    def get(self, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path}", data, {"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return json.load(response)
-
-    def answer(self, query: str, **variables: Any) -> Any:
-        return self.get("/graphql", {"query": query, "variables": variables})
-
-    def head(self) -> int:
-        """The last position, from an answer to everything that is read here."""
-        answer = self.answer(READ)
-        assert "errors" not in answer, answer
-        return int(answer["data"]["position"]["head"])
-
-    def wait(self) -> "Process":
-        deadline, missing = time.monotonic() + 60, ""
-        while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                self.get("/readyz")
-                return self
-            except urllib.error.HTTPError as reason:
-                missing = reason.read().decode()
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"{missing}\n{''.join(self.said)}")
-
-    def end(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout=30)
-        self._reading.join(timeout=10)
-
-
-@contextmanager
-def started(environment: dict[str, str], *arguments: str) -> Iterator[Process]:
-    process = Process(environment, *arguments)
-    try:
-        yield process
-    finally:
-        process.end()
 
 
 @contextmanager
