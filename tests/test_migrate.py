@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -299,7 +300,7 @@ async def test_a_migrator_that_is_killed_is_followed_by_one_that_ends_what_it_be
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )
         working = f"{AT_WORK} LIKE '{at}%'"
-        await until(lambda: fetch(url, working), patience=60)
+        await until(partial(fetch, url, working), patience=60)
         (pid,) = (await fetch(url, working))[0]
         process.kill()
         await process.wait()
