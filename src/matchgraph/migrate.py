@@ -16,7 +16,7 @@ from pogo_core.util import sql
 
 from matchgraph import __version__
 from matchgraph.eventstore import releases
-from matchgraph.eventstore.connection import Connection, advisory_lock
+from matchgraph.eventstore.connection import LOST, Connection, advisory_lock
 from matchgraph.projections.runner import REBUILDING
 
 log = logging.getLogger("matchgraph.migrate")
@@ -161,6 +161,8 @@ async def _apply(db: Connection, migration: Migration, patience: float) -> None:
                 )
             await asyncio.sleep(pause)
             pause, stall = min(pause * 2, PAUSE), min(stall * 2, LONGEST_STALL)
+        except LOST:
+            raise
         except asyncpg.PostgresError as reason:
             raise Unfinished(
                 f"{migration.id} could not be applied: {reason}. The migrations before it stand."
