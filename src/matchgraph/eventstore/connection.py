@@ -128,7 +128,7 @@ async def connect(url: str, purpose: str, *, timeout: float = 5, **settings: str
     return await asyncpg.connect(url, timeout=timeout, server_settings=_settings(purpose, settings))
 
 
-class Pooled(Connection):
+class Pooled(Observed):
     """A connection of a pool, which knows what it last saw of the schema."""
 
     _seen: str | None = None
@@ -151,7 +151,6 @@ async def open_pool(
         url,
         min_size=1,
         max_size=size,
-        connection_class=Observed,
         timeout=5,
         connection_class=Pooled,
         command_timeout=statement_timeout + 5,
