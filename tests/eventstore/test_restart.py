@@ -2,27 +2,23 @@
 once, what was refused is not there, and the store works again without being opened again."""
 
 import asyncio
-import os
 import random
-import signal
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-import psutil
 import pytest
 
+from faults.proxy import Cut, Proxy
+from faults.servers import mortal
 from matchgraph import migrate
 from matchgraph.eventstore.errors import AlreadyDone, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.store import Recorded, Request, Store, open_store
-from matchgraph.servers import Servers, running
 from tests.eventstore.chain import verified
 from tests.eventstore.histories import plain, until
-from tests.eventstore.proxy import Cut, Proxy
 
 LOCK = 7233147820517
 
@@ -218,55 +214,6 @@ class Told:
     positions: dict[str, int] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
-
-
-@asynccontextmanager
-async def mortal(folder: Path) -> AsyncIterator["Mortal"]:
-    server = Mortal(folder)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
-
-
-class Mortal:
-    """A PostgreSQL of this test's own that keeps what it acknowledges."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._stack = ExitStack()
-        self.servers: Servers | None = None
-
-    @property
-    def url(self) -> str:
-        assert self.servers is not None, "started"
-        return self.servers.database_url
-
-    async def start(self) -> None:
-        self.servers = await asyncio.to_thread(
-            self._stack.enter_context, running(self._folder, durable=True)
-        )
-
-    async def stop(self) -> None:
-        await asyncio.to_thread(self._stack.close)
-
-    def _postmaster(self) -> psutil.Process:
-        pid = int((self._folder / "postgres" / "postmaster.pid").read_text().split("\n")[0])
-        return psutil.Process(pid)
-
-    def kill(self) -> None:
-        """As a power cut would, but for the disk."""
-        postmaster = self._postmaster()
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-    def stop_immediately(self) -> None:
-        """As `pg_ctl stop -m immediate` does."""
-        os.kill(self._postmaster().pid, signal.SIGQUIT)
 
 
 async def test_what_was_acknowledged_outlives_every_death_of_the_database(folder: Path) -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from starlette.routing import Route
 from strawberry.extensions import SchemaExtension
 
+from faults.servers import Valkey
 from matchgraph.commands.ranking import adopt_policy
 from matchgraph.domain.artifact import Alias, Artifact, Kind
 from matchgraph.domain.policy import DEFAULTS
@@ -41,7 +42,6 @@ from tests.eventstore.histories import (
 from tests.graphql.moving import CATALOG, RANKS, Movers, history, move_all, projected
 from tests.graphql.mutations import ARTIFACT, call
 from tests.graphql.subscribers import Served, Socket, served, small_buffers
-from tests.projections.ranks import Valkey
 from tests.projections.tables import BY, append
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matchgraph
+from faults.servers import Valkey
 from matchgraph.commands.ranking import adopt_policy
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.policy import DEFAULTS
@@ -21,7 +22,7 @@ from matchgraph.projections.redis_client import open_client
 from tests.eventstore.histories import until
 from tests.graphql.moving import RANKS, Movers, history, projected
 from tests.graphql.subscribers import Served, served
-from tests.projections.ranks import Valkey, kept
+from tests.projections.ranks import kept
 from tests.projections.tables import BY, checkpoints, contents, rebuilt
 
 ROOT = Path(__file__).parents[2]

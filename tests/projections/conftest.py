@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import redis.asyncio as redis
 
+from faults.servers import Valkey
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.projections.redis_client import open_client
 from matchgraph.servers import Servers
 from tests.eventstore.conftest import clones
 from tests.eventstore.histories import until
-from tests.projections.ranks import Valkey, answers
+from tests.projections.ranks import answers
 
 __all__ = ["clones"]
 

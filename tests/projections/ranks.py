@@ -1,28 +1,23 @@
 """Ranks written into the tables by hand, a Valkey to be killed, and what boards hold."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 import redis.asyncio as redis
 from hypothesis import strategies as st
 
-from matchgraph import servers
+from faults.boards import agree
 from matchgraph.domain.artifact import Kind, id_of
 from matchgraph.eventstore.connection import Connection
 from matchgraph.eventstore.store import PROJECTED, Store
 from matchgraph.eventstore.tasks import stop
-from matchgraph.projections.rank_cache import ALL, GROUPS, RankCache, card, keys, member
-from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked, ranked_of
+from matchgraph.projections.rank_cache import RankCache
+from matchgraph.projections.ranked import Ranked
 from tests.eventstore.histories import plain, until
 from tests.projections.tables import BY
 
-Boards = dict[str, dict[UUID, Ranked]]
 # An artifact's number, its standing and interval from now on, and whether it is on offer.
 Move = tuple[int, int, int, bool]
 
@@ -126,81 +121,12 @@ async def cut_off(url: str) -> None:
     await admin.close()
 
 
-async def history_of(db: Connection) -> str:
-    """What the keys of this history begin with."""
-    digest: str = await db.fetchval("SELECT encode(digest, 'hex') FROM event WHERE position = 1")
-    return digest[:12]
-
-
-async def in_postgres(db: Connection) -> Boards:
-    """What each board has to hold."""
-    boards: Boards = {group: {} for group in GROUPS}
-    for row in await db.fetch(f"SELECT {COLUMNS} FROM {TABLES} WHERE b.place > 0"):
-        one = ranked_of(row)
-        boards[ALL][one.artifact_id] = boards[one.kind][one.artifact_id] = one
-    return boards
-
-
 async def answers(client: "redis.Redis") -> bool:
     """Whether Redis is there."""
     try:
         return bool(await client.ping())
     except redis.RedisError:
         return False
-
-
-async def agree(db: Connection, client: "redis.Redis") -> bool:
-    """Whether all that is in Redis is exactly what PostgreSQL has, at its position."""
-    try:
-        return await _agree(db, client)
-    except redis.ResponseError:  # a key is not of its type
-        return False
-
-
-async def _agree(db: Connection, client: "redis.Redis") -> bool:
-    history, wanted = await history_of(db), await in_postgres(db)
-    events: dict[Any, bytes] = {
-        str(position).encode(): digest.encode()
-        for position, digest in await db.fetch("SELECT position, encode(digest, 'hex') FROM event")
-    }
-    reached = await db.fetchval(
-        "SELECT position FROM projection_checkpoint WHERE name = 'rank_board'"
-    )
-    confirmed = await client.hgetall(f"matchgraph:{history}:position")
-    if confirmed.get(b"position") != str(reached).encode():
-        return False
-    for group, rows in wanted.items():
-        board, lows, cards, meta = keys(history, group)
-        said = await client.hgetall(meta)
-        if not said or confirmed.get(group.encode()) != said[b"position"]:
-            return False
-        if said[b"digest"] != events[said[b"position"]]:
-            return False
-        held = (
-            await client.zrange(board, 0, -1),
-            await client.zrange(lows, 0, -1),
-            await client.hgetall(cards),
-            said[b"count"],
-        )
-        if held != _as_held(rows.values()):
-            return False
-    left = [key async for key in client.scan_iter(f"matchgraph:{history}:*", count=1000)]
-    return len(left) <= 1 + 4 * len(GROUPS)
-
-
-def _as_held(rows: Iterable[Ranked]) -> tuple[Any, ...]:
-    rows = list(rows)
-    return (
-        sorted(member(row.standing, row.artifact_id).encode() for row in rows),
-        sorted(member(row.low, row.artifact_id).encode() for row in rows),
-        {row.artifact_id.hex.encode(): card_of(row) for row in rows},
-        str(len(rows)).encode(),
-    )
-
-
-def card_of(row: Ranked) -> bytes:
-    """An artifact's card."""
-    return card([getattr(row, name) for name in Ranked.__slots__[1:]])
 
 
 @asynccontextmanager
@@ -225,26 +151,6 @@ async def kept(db: Connection, client: "redis.Redis", *, patience: float = 20) -
             return False
 
     await until(there, patience=patience)
-
-
-class Valkey:
-    """A server of one test's own, to do to it what would disturb others."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self._socket = folder / "valkey"
-        self.url = f"unix://{self._socket}?db=0"
-        command = [str(servers._valkey_server()), "--dir", str(folder), *servers.VALKEY]
-        self._command = [*command, "--unixsocket", str(self._socket), *options]
-        self.start()
-
-    def start(self) -> None:
-        """Starts it, empty."""
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        """Ends it without a word."""
-        self._process.kill()
-        self._process.wait()
 
 
 numbers = st.integers(0, 12)

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from faults.boards import agree, card_of, history_of
+from faults.servers import Valkey
 from matchgraph.domain.artifact import Kind
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.eventstore.store import Store, open_store
@@ -39,13 +41,9 @@ from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import until
 from tests.projections.ranks import (
     Move,
-    Valkey,
-    agree,
-    card_of,
     cut_off,
     fill,
     grow,
-    history_of,
     keeping,
     kept,
     moves,

@@ -12,6 +12,8 @@ import pytest
 import redis.asyncio as redis
 from hypothesis import given, settings
 
+from faults.boards import agree, card_of, history_of
+from faults.servers import Valkey
 from matchgraph.domain.artifact import Artifact, Facts, Kind, id_of
 from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.connection import Connection, Pool, connect, open_pool
@@ -34,12 +36,8 @@ from tests.eventstore.conftest import Clones
 from tests.eventstore.histories import provenance, signal, until
 from tests.projections.ranks import (
     Move,
-    Valkey,
-    agree,
-    card_of,
     fill,
     grow,
-    history_of,
     keeping,
     kept,
     moves,

@@ -1,0 +1,1 @@
+"""What goes wrong, injected on purpose, and what must hold afterwards."""
