@@ -1,18 +1,21 @@
 """Keys are shown once, and history has nothing that lets anybody in."""
 
 import hashlib
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from faults.proxy import Cut, Proxy
 from matchgraph.commands import key as commands
 from matchgraph.domain.errors import BadText, UnknownKey
 from matchgraph.domain.key import Key, id_of
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import Pool
-from matchgraph.eventstore.errors import KeyReused
-from matchgraph.eventstore.store import Request, Store
+from matchgraph.eventstore.errors import KeyReused, OutcomeUnknown
+from matchgraph.eventstore.store import Request, Store, open_store
 
 
 async def loaded(store: Store, id: str) -> Key:
@@ -95,3 +98,21 @@ async def test_what_is_no_key_cannot_be_revoked_and_a_whole_key_is_not_repeated(
 def test_what_is_written_otherwise_is_no_key(written: str) -> None:
     assert commands.read(written) is None
     assert commands.read(f"mg_aaaabbbbcccc_{'x_-' * 14}x") == ("aaaabbbbcccc", f"{'x_-' * 14}x")
+
+
+async def test_a_key_that_is_in_the_log_and_cannot_be_read_back_is_not_said_to_have_failed(
+    url: str,
+) -> None:
+    plan = [Cut.BEFORE]
+    reading_back = (b"WHERE position > $1 AND position <= $2 ORDER BY position",)
+    request = Request(actor="tester", request_id="test", idempotency_key="once")
+    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
+        async with (
+            Proxy(url, Path(folder), lambda: plan.pop() if plan else None, reading_back) as proxy,
+            open_store(proxy.url) as store,
+        ):
+            with pytest.raises(OutcomeUnknown, match="recorded at position 1"):
+                await commands.issue(store, request, "somebody", Role.AUDITOR)
+            issued = await commands.issue(store, request, "somebody", Role.AUDITOR)
+            assert (issued.position, issued.key) == (1, None)
+            assert await store.head() == 1

@@ -20,7 +20,7 @@ from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, SlugTaken, StaleObservation
 from matchgraph.domain.price import Price, PriceLine
 from matchgraph.domain.signal import Signal
-from matchgraph.eventstore.errors import AlreadyDone, Conflict
+from matchgraph.eventstore.errors import AlreadyDone, Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.store import Request, Store, stored
 
 # A source that still shows the same price is worth an event once in this while, as a sign that
@@ -68,20 +68,26 @@ async def take_in(store: Store, request: Request, drafts: Sequence[Draft]) -> li
 
     Drafts of one artifact are taken in one after the other. With an idempotency key, each draft
     is remembered under that key and its number, so a repeated call goes on where it was cut off.
-    Raises: KeyReused, Unavailable, OutcomeUnknown: what is done by then stays done.
+    Raises: KeyReused, Unavailable when nothing was done, OutcomeUnknown: what is done by then stays
+        done.
     """
     # The whole call is remembered under its key as well, so that no other command can use it.
     whole = fingerprint_of("import", *drafts)
     await store.recall(request, whole)
     outcomes: dict[int, Outcome] = {}
     rest = list(enumerate(drafts))
-    while rest:
-        batch, later = _distinct(rest)
-        outcomes.update(await _take_in_batch(store, request, batch))
-        rest = later
-    if request.idempotency_key is not None:
-        with suppress(AlreadyDone):
-            await store.append([], request, whole)
+    try:
+        while rest:
+            batch, later = _distinct(rest)
+            await _take_in_batch(store, request, batch, outcomes)
+            rest = later
+        if request.idempotency_key is not None:
+            with suppress(AlreadyDone):
+                await store.append([], request, whole)
+    except Unavailable as reason:
+        if not outcomes:
+            raise
+        raise OutcomeUnknown(f"{len(outcomes)} artifacts were taken in, then {reason}") from reason
     return [outcomes[number] for number in range(len(drafts))]
 
 
@@ -103,10 +109,13 @@ def _distinct(
 
 
 async def _take_in_batch(
-    store: Store, request: Request, batch: list[tuple[int, Draft]]
-) -> dict[int, Outcome]:
+    store: Store,
+    request: Request,
+    batch: list[tuple[int, Draft]],
+    outcomes: dict[int, Outcome],
+) -> None:
     """Decides the batch on one load and appends it in one COPY; whenever something stands in the
-    way of that, each draft for itself."""
+    way of that, each draft for itself. What is done is in `outcomes`, whatever fails then."""
     if request.idempotency_key is None:
         known = await _load(store, [draft for _, draft in batch])
         led_to = [found.id for _, draft in batch if (found := _led_to(draft.slug, known))]
@@ -126,10 +135,11 @@ async def _take_in_batch(
             except Conflict:
                 pass
             else:
-                return {
-                    number: _outcome(draft, decided[number], position) for number, draft in batch
-                }
-    return {number: await _take_in_one(store, request, number, draft) for number, draft in batch}
+                for number, draft in batch:
+                    outcomes[number] = _outcome(draft, decided[number], position)
+                return
+    for number, draft in batch:
+        outcomes[number] = await _take_in_one(store, request, number, draft)
 
 
 async def _take_in_one(store: Store, request: Request, number: int, draft: Draft) -> Outcome:

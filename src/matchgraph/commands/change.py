@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.artifact import Alias, Artifact, id_of
 from matchgraph.domain.errors import Refusal, SlugTaken, UnknownAlias, UnknownArtifact
-from matchgraph.eventstore.errors import AlreadyDone, Conflict
+from matchgraph.eventstore.errors import AlreadyDone, Conflict, OutcomeUnknown, Unavailable
 from matchgraph.eventstore.store import Request, Store, fingerprint
 
 # Each time somebody else was first, the rules are decided again; more often than this in a row
@@ -48,6 +48,19 @@ async def change(
         # Many at once would otherwise meet again and again.
         await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))  # noqa: S311
     raise Conflict(f"others were first {ATTEMPTS} times in a row; try again in a moment")
+
+
+@contextmanager
+def done_at(position: int) -> Iterator[None]:
+    """For what is read to tell a caller what a command came to that is in the log already: while
+    it cannot be read, nobody may say that nothing was done. Raises: OutcomeUnknown."""
+    try:
+        yield
+    except Unavailable as reason:
+        raise OutcomeUnknown(
+            f"the command is recorded at position {position}, and what it came to cannot be read"
+            f" now: {reason}"
+        ) from reason
 
 
 def fingerprint_of(command: str, *arguments: object) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from matchgraph.commands.change import change
+from matchgraph.commands.change import change, done_at
 from matchgraph.domain.aggregate import Aggregate
 from matchgraph.domain.errors import UnknownKey
 from matchgraph.domain.key import Key, digest_of, id_of
@@ -56,7 +56,8 @@ async def issue(
 
     position = await change(store, request, "issue_key", (name, role, expires), decide)
     # With an idempotency key, that may be where an earlier call arrived.
-    (recorded,) = await store.read(position - 1, limit=1)
+    with done_at(position):
+        (recorded,) = await store.read(position - 1, limit=1)
     assert isinstance(recorded.event, Key.Issued), "that is what the command records"
     id = recorded.event.key
     return Issued(position, id, f"{PREFIX}{id}_{made[id]}" if id in made else None)

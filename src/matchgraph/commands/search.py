@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
-from matchgraph.commands.change import change
+from matchgraph.commands.change import change, done_at
 from matchgraph.commands.outcome_token import Expired, Forged, Token, digest, read
 from matchgraph.domain import text
 from matchgraph.domain.aggregate import Aggregate
@@ -208,7 +208,8 @@ async def report_outcome(
         position = await change(store, request, "report_outcome", said, decide)
     except _RecordedBefore as before:
         return OutcomeDiscarded(before.position, discarded[0])
-    result = await _result(store, position)
+    with done_at(position):
+        result = await _result(store, position)
     if isinstance(result, OutcomeDiscarded):
         recent.add(report, result.reason, result.position)
     return result
