@@ -81,6 +81,8 @@ from matchgraph.queries.snapshot import open_past
 log = logging.getLogger(__name__)
 
 MOST_BODY = 1_000_000
+# Units: seconds that a command waits for a database that is away: a caller is to know within five.
+PATIENCE = 4.0
 # A read model that is this far behind is worth waking somebody for.
 LATE = 60.0
 
@@ -223,7 +225,7 @@ def app(
         async with AsyncExitStack() as stack:
             metrics = app.state.observer.metrics
             app.state.store = store = await stack.enter_async_context(
-                open_store(database_url, metrics=metrics)
+                open_store(database_url, patience=PATIENCE, metrics=metrics)
             )
             app.state.pool = await open_pool(database_url, "queries", size=20)
             stack.push_async_callback(_close, app.state.pool)
