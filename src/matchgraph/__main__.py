@@ -145,7 +145,11 @@ def serve(
 
         def told() -> None:
             settle()
-            rich.print(f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)")
+            # A full disk behind standard output is no reason to answer nobody.
+            with suppress(OSError):
+                rich.print(
+                    f"GraphQL is on http://localhost:{settings.port}/graphql (Ctrl-C ends it)"
+                )
 
         configuration = configured(app, settings.host, settings.port, proxies=settings.proxies)
         server = Server(configuration, told)

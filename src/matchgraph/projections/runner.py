@@ -77,6 +77,10 @@ class Runner:
             except AWAY as reason:
                 log.warning("projector lost the database, trying again: %s", reason)
                 await asyncio.sleep(0.2)
+            except Exception:
+                # Without this task read models would stand still, and nobody would see why.
+                log.exception("projector failed, trying again")
+                await asyncio.sleep(1)
             finally:
                 self.leads = False
 
