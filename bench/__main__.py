@@ -139,10 +139,11 @@ async def _run(
         await SUITES[suite](bench)
 
 
-def replaced(page: str, sections: dict[str, str]) -> str:
-    """The page with each section between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` new."""
+def replaced(page: str, sections: dict[str, str], of: str = "bench") -> str:
+    """The page with each section between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->` new, or
+    between the same `of` something else."""
     for name, text in sections.items():
-        begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+        begin, end = f"<!-- {of}:{name} -->", f"<!-- /{of}:{name} -->"
         section = f"{begin}\n{text}\n{end}"
         before, marked, rest = page.partition(begin)
         after = rest.partition(end)[2]

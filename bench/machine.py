@@ -31,6 +31,10 @@ print(sorted(took)[12] * 1000)
 """
 
 
+class NoLibrary(Exception):
+    """Nothing can be put before the system's library here; the message says why."""
+
+
 class NoSlowFlush(Exception):
     """This machine cannot give flushes a fixed duration; the message says why."""
 
@@ -103,16 +107,24 @@ def slow_flush(milliseconds: float, folder: Path) -> dict[str, str]:
     """
     if sys.platform != "linux" or not RAM_DISK.is_dir():
         raise NoSlowFlush("there is no /dev/shm")
+    try:
+        library = preloadable(Path(__file__).with_name("slow_flush.c"), folder)
+    except NoLibrary as reason:
+        raise NoSlowFlush(str(reason)) from None
+    return {"LD_PRELOAD": str(library), "SLOW_FLUSH_US": str(int(milliseconds * 1000))}
+
+
+def preloadable(source: Path, folder: Path) -> Path:
+    """That program in C as a library for LD_PRELOAD. Raises: NoLibrary."""
     compiler = shutil.which("gcc")
-    if compiler is None:
-        raise NoSlowFlush("there is no gcc")
-    library = folder / "slow_flush.so"
-    source = Path(__file__).with_name("slow_flush.c")
+    if compiler is None or sys.platform != "linux":
+        raise NoLibrary("there is no gcc, or no Linux")
+    library = folder / f"{source.stem}.so"
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
     # The servers may run as somebody else.
     folder.chmod(0o755)
     library.chmod(0o755)
-    return {"LD_PRELOAD": str(library), "SLOW_FLUSH_US": str(int(milliseconds * 1000))}
+    return library
 
 
 @contextmanager

@@ -56,6 +56,14 @@ class Postgres:
         pid = int((self._folder / "postgres" / "postmaster.pid").read_text().split("\n")[0])
         return psutil.Process(pid)
 
+    @property
+    def runs(self) -> bool:
+        """Whether its first process is there."""
+        try:
+            return self.postmaster().status() != psutil.STATUS_ZOMBIE
+        except (psutil.NoSuchProcess, FileNotFoundError, ValueError):
+            return False
+
     def kill(self) -> None:
         """As a power cut would, but for the disk."""
         postmaster = self.postmaster()
@@ -83,6 +91,11 @@ class Valkey:
     def start(self) -> None:
         """Starts it, empty."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is there."""
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """Ends it without a word."""
