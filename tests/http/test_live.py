@@ -241,6 +241,9 @@ MALFORMED: list[Any] = [
     {"type": "subscribe", "id": "1", "payload": [HEAD]},
     {"type": "subscribe", "id": "1", "payload": {}},
     {"type": "subscribe", "id": "1", "payload": {"query": 5}},
+    {"type": "subscribe", "id": "1", "payload": {"query": ""}},
+    {"type": "subscribe", "id": "1", "payload": {"documentId": 5}},
+    {"type": "subscribe", "id": "1", "payload": {"extensions": {"persistedQuery": []}}},
     {"type": "subscribe", "id": "1", "payload": {"query": HEAD, "variables": []}},
     {"type": "subscribe", "id": "1", "payload": {"query": HEAD, "operationName": 5}},
     {"type": "subscribe", "id": "1", "payload": {"query": HEAD, "extensions": "x"}},
@@ -258,7 +261,7 @@ async def test_what_is_no_message_closes_the_socket_with_a_reason(
         "{",
         b"\x00",
         "[" * 50_000,
-        '{"type": "ping", "payload": {"a": NaN}',
+        '{"type": "ping", "payload": {"a": NaN}}',
     ]
     for said in [*map(json.dumps, MALFORMED), *raw]:
         async with connect(live.address, subprotocols=[PROTOCOL]) as connection:
@@ -303,6 +306,30 @@ async def test_the_protocol_is_kept(live: Served) -> None:
             await connection.recv()
         assert connection.close_code == 4408
         assert 8 < time.monotonic() - began < 12
+
+
+async def test_an_operation_that_is_not_carried_out_ends_with_an_error_and_not_the_socket(
+    live: Served,
+) -> None:
+    for query, code in (
+        ("{", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { __typename } query B { __typename }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query ($s: String!) { artifact(slug: $s) { slug } }", "BAD_USER_INPUT"),
+        ('query @atLeast(position: "9") { position { head } }', "POSITION_IN_FUTURE"),
+        (RANKS.replace("position cursor", "nothing"), "GRAPHQL_VALIDATION_FAILED"),
+    ):
+        async with live.socket() as socket:
+            await socket.subscribe(query)
+            assert (await socket.error())["extensions"]["code"] == code, query
+            # With nothing behind it, and the id free again.
+            await socket.subscribe(HEAD)
+            assert (await socket.next())["payload"] == {"data": {"position": {"head": "0"}}}
+            assert await socket.next() == {"id": "1", "type": "complete"}
+    async with live.socket() as socket:
+        payload = {"query": HEAD, "operationName": "Nobody"}
+        await socket.say(type="subscribe", id="1", payload=payload)
+        assert (await socket.error())["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
 
 
 async def test_an_operation_that_the_client_ends_is_over_and_its_id_free(live: Served) -> None:
