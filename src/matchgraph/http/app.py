@@ -85,8 +85,6 @@ MOST_BODY = 1_000_000
 PATIENCE = 4.0
 # A read model that is this far behind is worth waking somebody for.
 LATE = 60.0
-
-
 # No browser guesses at what an answer is.
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
