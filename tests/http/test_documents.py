@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from faults.servers import Valkey
 from matchgraph.graphql.schema import build
 from matchgraph.http.documents import TEXTS, USED, KeptDocuments
 from matchgraph.http.manifests import BadManifest, read
@@ -21,7 +22,7 @@ from tests.graphql.client import Api, serving
 from tests.graphql.moving import CATALOG, RANKS, Movers, projected
 from tests.graphql.mutations import ARTIFACT, document
 from tests.graphql.subscribers import Served, served
-from tests.projections.ranks import Valkey, answers
+from tests.projections.ranks import answers
 
 HEAD = "query Head { position { head } }"
 SLUG = "query Slug($slug: String!) { artifact(slug: $slug) { slug } }"
