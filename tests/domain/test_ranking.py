@@ -5,7 +5,7 @@ The tables of docs/ranking.md are made here: `python -m tests.domain.test_rankin
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
@@ -67,7 +67,7 @@ from matchgraph.domain.ranking import (
 from matchgraph.domain.search import UTILITY
 from matchgraph.domain.signal import TOO_LARGE, Signal, SignalName
 from matchgraph.projections.announcement import MOST_RETURNS, QUIET, announce, begin
-from matchgraph.projections.rank_recompute import EPOCH, UNKNOWN_DAY, Columns, _combine, _parts
+from matchgraph.projections.rank_formula import EPOCH, UNKNOWN_DAY, Columns, _combine, _parts
 from tests.eventstore.histories import signal
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ranking.md"
@@ -943,21 +943,17 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     days = [
         UNKNOWN_DAY if row.released is None else row.released.toordinal() - EPOCH for row in rows
     ]
-    read = {
-        "ids": np.zeros(len(rows), "V16"),
-        "kind": np.array([kinds.index(row.kind) for row in rows], np.int16),
-        "released": np.array(days, np.int32),
-        "counts": np.stack(
+    return Columns(
+        kind=np.array([kinds.index(row.kind) for row in rows], np.int16),
+        released=np.array(days, np.int32),
+        counts=np.stack(
             [floats(row.summary.counts[number] for row in rows) for number in range(len(COUNTS))]
         ),
-        "checked": floats(row.summary.checked for row in rows),
-        "held": floats(row.summary.held for row in rows),
-        "exposure": floats(row.exposure for row in rows),
-        "utility": floats(row.utility for row in rows),
-    }
-    # The formula reads nothing else.
-    unread: dict[str, Any] = dict.fromkeys(column.name for column in fields(Columns))
-    return Columns(**unread | read)
+        checked=floats(row.summary.checked for row in rows),
+        held=floats(row.summary.held for row in rows),
+        exposure=floats(row.exposure for row in rows),
+        utility=floats(row.utility for row in rows),
+    )
 
 
 @st.composite

@@ -19,7 +19,7 @@ from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.policy import Policy
 from matchgraph.eventstore.connection import Pool, connect
 from matchgraph.eventstore.store import Store
-from matchgraph.projections import rank_recompute, tables
+from matchgraph.projections import rank_formula, tables
 from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.price_history import PRICE_HISTORY
@@ -450,4 +450,4 @@ async def test_a_formula_that_this_release_does_not_have_stops_ranks_alone_and_n
 
 
 def test_every_version_of_the_formula_is_there_for_one_artifact_and_for_all() -> None:
-    assert tuple(ranking.FORMULAS) == tuple(rank_recompute.FORMULAS) == policy.FORMULAS
+    assert tuple(ranking.FORMULAS) == tuple(rank_formula.FORMULAS) == policy.FORMULAS

@@ -7,11 +7,12 @@ one artifact at a time or all at once, the same evidence gives the same bits.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
 from math import exp, log, log1p, sqrt
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import MATCH_MEAN, Scales
@@ -265,10 +266,41 @@ def _explain(evidence: Evidence, by: Measure) -> Rank:
     )
 
 
-def preferred(signals: Iterable[Observed]) -> dict[SignalName, Observed]:
+class Seen(Protocol):
+    """What makes one observation of a signal count before another."""
+
+    @property
+    def name(self) -> SignalName:
+        """The signal."""
+
+    @property
+    def source(self) -> str:
+        """Who showed it."""
+
+    @property
+    def observed_at(self) -> datetime:
+        """When."""
+
+    @property
+    def method(self) -> Method:
+        """How it is known."""
+
+
+class Noted(Protocol):
+    """An observation that was recorded."""
+
+    @property
+    def signal(self) -> Any:
+        """It, a Seen."""
+
+
+N = TypeVar("N", bound=Noted)
+
+
+def preferred(signals: Iterable[N]) -> dict[SignalName, N]:
     """Of each signal the observation that counts: the most trusted, of those the newest, of those
     the source that comes first by name."""
-    chosen: dict[SignalName, Observed] = {}
+    chosen: dict[SignalName, N] = {}
     for one in signals:
         known = chosen.get(one.signal.name)
         if known is None or _counts_before(one.signal, known.signal):
@@ -276,7 +308,7 @@ def preferred(signals: Iterable[Observed]) -> dict[SignalName, Observed]:
     return chosen
 
 
-def _counts_before(one: Signal, other: Signal) -> bool:
+def _counts_before(one: Seen, other: Seen) -> bool:
     trust, known = TRUST[one.method], TRUST[other.method]
     if trust != known:
         return trust > known
@@ -288,14 +320,14 @@ def _counts_before(one: Signal, other: Signal) -> bool:
 def summarise(chosen: Mapping[SignalName, Observed]) -> Summary:
     """The numbers of the observations that count."""
     return Summary(
-        tuple(logarithm(chosen[name].signal) if name in chosen else None for name in COUNTS),
+        tuple(logarithm(chosen[name].signal.value) if name in chosen else None for name in COUNTS),
         *answers(chosen),
     )
 
 
-def logarithm(signal: Signal) -> float:
+def logarithm(value: Decimal | str) -> float:
     """The count as the formula reads it."""
-    return log1p(float(signal.value))
+    return log1p(float(value))
 
 
 def answers(chosen: Mapping[SignalName, Observed]) -> tuple[float, float]:
@@ -437,7 +469,7 @@ def _counts(
         if (observed := chosen.get(name)) is not None:
             scale = by.scales[COUNTS.index(name)]
             value = observed.signal.value
-            normalised = None if scale is None else min(1.0, log1p(float(value)) / scale)
+            normalised = None if scale is None else min(1.0, logarithm(value) / scale)
             found.append(Input(name, format(value, "f"), normalised, weight, observed))
     return tuple(found)
 

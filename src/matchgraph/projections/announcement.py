@@ -9,6 +9,9 @@ held until it has been quiet for a week, and history keeps all of it.
 from collections.abc import Sequence
 from struct import Struct
 
+import numpy as np
+from numpy.typing import NDArray
+
 from matchgraph.domain.ranking import THRESHOLDS
 
 # Units: days.
@@ -67,3 +70,33 @@ def announce(
         mask |= 1 << number
         before[number], last[number] = last[number], now
     return mask, (last, before, returns, returned_on) if changed else known
+
+
+def announce_all(
+    known: NDArray[np.int32],
+    was: NDArray[np.int32],
+    now: NDArray[np.int32],
+    day: NDArray[np.int32],
+    whole: NDArray[np.bool_],
+) -> NDArray[np.int16]:
+    """The same for the changes of many artifacts at once. Changes the states, each STATES rows of
+    as many numbers as there are thresholds, in place."""
+    mask = np.ones(len(now), np.int16)
+    last, before, returns, returned_on = np.moveaxis(known, 1, 0)
+    for number, threshold in enumerate(THRESHOLDS[1:], start=1):
+        due = np.abs(now - last[:, number]) >= threshold
+        # The first score ever announced has none before it: far away, and not to be subtracted
+        # from in 32 bits.
+        back = due & (np.abs(now.astype(np.int64) - before[:, number]) < threshold)
+        returns[due & (day - returned_on[:, number] >= QUIET), number] = 0
+        crossed = back & (np.abs(now - was) >= threshold)
+        returns[crossed, number] += 1
+        returned_on[crossed, number] = day[crossed]
+        news = due & ~(back & (returns[:, number] > MOST_RETURNS))
+        mask[news] |= 1 << number
+        before[news, number] = last[news, number]
+        last[news, number] = now[news]
+    mask[whole] = (1 << len(THRESHOLDS)) - 1
+    last[whole] = now[whole, np.newaxis]
+    before[whole], returns[whole], returned_on[whole] = _NEVER, 0, 0
+    return mask

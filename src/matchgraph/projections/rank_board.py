@@ -4,55 +4,68 @@ Read by queries/rank.py, queries/board.py and the feed of rank changes. An event
 moves that artifact alone; a calibration or a policy moves all, in `rank_recompute`. What was served
 moves none until an outcome is reported or ranks are calibrated; see `rank_match`.
 
-Beside its tables it keeps the order of each kind in memory, to say at which place an artifact is
-without counting those before it. That copy belongs to one connection and knows how far it has come:
-whenever a page does not follow it, it is read from the tables again.
+The events of a page are computed together, column by column: what is known of each artifact after
+each of its events, the rank that this gives, and at last the places in the order of the events.
+
+Beside its tables it keeps artifacts and the order of each kind in memory. That copy belongs to one
+connection and knows how far it has come: whenever a page does not follow it, it is read from the
+tables again.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
-from sortedcontainers import SortedList
+import numpy as np
+from numpy.typing import NDArray
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import Scales
 from matchgraph.domain.matching import NEVER_SERVED, Count
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
+from matchgraph.domain.provenance import Method
 from matchgraph.domain.ranking import (
-    ADOPTION,
     CHECKLIST,
     COUNTS,
-    ECOSYSTEM,
-    PARTS,
-    POINTS,
+    TRUST,
     Evidence,
     Measure,
-    Numbers,
     Observed,
-    PartName,
-    Summary,
-    Value,
-    answers,
     logarithm,
     measure,
     preferred,
-    summarise,
 )
 from matchgraph.domain.search import Outcome
-from matchgraph.domain.signal import Signal, SignalName
+from matchgraph.domain.signal import SignalName
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections import rank_match, rank_recompute
-from matchgraph.projections.announcement import Announced, announce, begin, read, written
+from matchgraph.projections import rank_match, rank_recompute, rank_tables
+from matchgraph.projections.announcement import announce, announce_all
 from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+from matchgraph.projections.rank_formula import (
+    EPOCH,
+    KINDS,
+    NUMBERS,
+    UNKNOWN_DAY,
+    Columns,
+    Ints,
+    answered,
+    ranked,
+)
 from matchgraph.projections.rank_match import Matches
+from matchgraph.projections.rank_order import Order, Stood
+from matchgraph.projections.rank_tables import RANK, Ranks
 
 # So many artifacts are kept in memory; beyond that they are read again when they are touched.
 MOST_KEPT = 200_000
+# As many artifacts as are read in one go.
+SLICE = 10_000
+# From so many changes on, each of another artifact, it is faster to announce them together.
+WORTH_COLUMNS = 32
 
 
 class Facts(Said, frozen=True):
@@ -61,36 +74,44 @@ class Facts(Said, frozen=True):
 
 
 class Registered(Heard, tag="artifact.registered", frozen=True):
-    timestamp: datetime
+    timestamp: str
     slug: str
     kind: Kind
     facts: Facts
 
 
 class Described(Heard, tag="artifact.described", frozen=True):
-    timestamp: datetime
+    timestamp: str
     facts: Facts
 
 
 class Retired(Heard, tag="artifact.retired", frozen=True):
-    timestamp: datetime
+    timestamp: str
 
 
 class Reinstated(Heard, tag="artifact.reinstated", frozen=True):
-    timestamp: datetime
+    timestamp: str
 
 
 class Merged(Heard, tag="artifact.merged", frozen=True):
-    timestamp: datetime
+    timestamp: str
 
 
 class Unmerged(Heard, tag="artifact.unmerged", frozen=True):
-    timestamp: datetime
+    timestamp: str
+
+
+class Seen(Said, frozen=True):
+    name: SignalName
+    value: str
+    source: str
+    observed_at: datetime
+    method: Method = Method.OBSERVED
 
 
 class SignalObserved(Heard, tag="signal.observed", frozen=True):
-    timestamp: datetime
-    signal: Signal
+    timestamp: str
+    signal: Seen
 
 
 class Adopted(Heard, tag="policy.adopted@2", frozen=True):
@@ -104,19 +125,19 @@ class Shown(Said, frozen=True):
 
 
 class Answered(Heard, tag="search.answered@2", frozen=True):
-    timestamp: datetime
+    timestamp: str
     searcher: str
     served: tuple[Shown, ...]
 
 
 class Continued(Heard, tag="search.continued@2", frozen=True):
-    timestamp: datetime
+    timestamp: str
     searcher: str
     served: tuple[Shown, ...]
 
 
 class OutcomeReported(Heard, tag="outcome.reported@2", frozen=True):
-    timestamp: datetime
+    timestamp: str
     searcher: str
     served: Shown
     outcome: Outcome
@@ -128,208 +149,48 @@ class Calibrated(Heard, tag="ranks.calibrated", frozen=True):
     scales: Scales
 
 
-class _Row:
-    """One artifact: its evidence, and its rank as it is after the event worked on."""
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """An observation as the column `evidence` holds it: as `Observed`, and read faster."""
 
-    __slots__ = (
-        "announced",
-        "band",
-        "chosen",
-        "evidence_position",
-        "id",
-        "kind",
-        "last_release",
-        "listed",
-        "matched",
-        "numbers",
-        "place",
-        "position",
-        "released",
-        "signals",
-        "slug",
-        "summary",
-        "values",
-    )
-
-    def __init__(self, id: str, kind: Kind, slug: str) -> None:
-        self.id = UUID(id)
-        self.kind = kind
-        self.slug = slug
-        self.listed = True
-        self.released: date | None = None
-        self.last_release: date | None = None
-        self.signals: dict[SignalName, dict[str, Observed]] = {}
-        self.chosen: dict[SignalName, Observed] = {}
-        self.summary = NOTHING
-        # The value of each part, None where it has to be computed.
-        self.values: list[Value | None] = [None] * len(PARTS)
-        self.matched = NEVER_SERVED
-        self.evidence_position = 0
-        self.position = 0
-        self.numbers: Numbers | None = None
-        self.place = 0
-        self.band = 0
-        self.announced: Announced = begin(0)
-
-    def take(self, position: int, event: Any) -> None:
-        """Takes in what the event says of the artifact."""
-        said = type(event)
-        if said is SignalObserved:
-            self._observe(event.signal, position)
-        elif said is Registered or said is Described:
-            self._release(event.facts)
-        else:
-            self.listed = said in LISTING
-        self.evidence_position = position
-
-    def take_in(self, position: int, matched: Count) -> None:
-        """Takes in what searchers have made of it by then."""
-        if matched != self.matched:
-            self.matched = matched
-            self.values[MATCH_GRAPH] = None
-            self.evidence_position = position
-
-    def _release(self, facts: Facts) -> None:
-        """Takes in the days that the facts name."""
-        if facts.released is not None:
-            self.released = facts.released
-        if facts.last_release is not None:
-            self.last_release = facts.last_release
-        self.values[FRESHNESS] = None
-
-    @property
-    def newest_release(self) -> date | None:
-        """The day that its age is counted from."""
-        days = [day for day in (self.released, self.last_release) if day is not None]
-        return max(days, default=None)
-
-    def _observe(self, signal: Signal, position: int) -> None:
-        """Takes in an observation, which replaces that of the same source."""
-        name = signal.name
-        sources = self.signals.setdefault(name, {})
-        sources[signal.source] = Observed(signal, position)
-        counts = preferred(sources.values())[name] if len(sources) > 1 else sources[signal.source]
-        self.chosen[name] = counts
-        self.values[PART_OF[name]] = None
-        if name in CHECKLIST:
-            self.summary = Summary(self.summary.counts, *answers(self.chosen))
-        else:
-            logarithms = list(self.summary.counts)
-            logarithms[COUNTS.index(name)] = logarithm(counts.signal)
-            self.summary = self.summary._replace(counts=tuple(logarithms))
-
-    def rank(self, by: Measure) -> Numbers:
-        """The rank that the evidence gives. What no event touched is not computed again."""
-        values = [
-            known
-            if known is not None
-            else by.formula.value_of(
-                part,
-                self.summary,
-                self.newest_release,
-                self.matched.exposure,
-                self.matched.utility,
-                by,
-            )
-            for part, known in zip(PARTS, self.values, strict=True)
-        ]
-        self.values = [*values]
-        return by.formula.combine(values, by.weights)
-
-    def evidence(self) -> tuple[Any, ...]:
-        """The row of rank_evidence."""
-        # In the order of their first coming, which reading them again keeps.
-        observed = [one for sources in self.signals.values() for one in sources.values()]
-        return (
-            self.id,
-            self.kind,
-            self.slug,
-            self.listed,
-            self.released,
-            self.last_release,
-            _encoder.encode(observed),
-            *self.summary.counts,
-            self.summary.checked,
-            self.summary.held,
-            self.matched.exposure,
-            self.matched.utility,
-            self.evidence_position,
-            self.matched.searchers,
-            self.matched.discounted,
-        )
-
-    def board(self) -> tuple[Any, ...]:
-        """The row of rank_board."""
-        numbers = self.numbers
-        assert numbers is not None, "ranked when it was registered"
-        return (
-            self.position,
-            self.id,
-            self.kind,
-            numbers.score,
-            numbers.low,
-            numbers.high,
-            numbers.coverage,
-            numbers.standing,
-            *numbers.points,
-            self.place,
-            self.band,
-            written(self.announced),
-        )
+    signal: Seen
+    position: int
 
 
-LISTING = {Reinstated, Unmerged}
-NOTHING = summarise({})
-FRESHNESS = PARTS.index(PartName.FRESHNESS)
-MATCH_GRAPH = PARTS.index(PartName.MATCH_GRAPH)
-PART_OF = {
-    **dict.fromkeys(ADOPTION, PARTS.index(PartName.ADOPTION)),
-    **dict.fromkeys(CHECKLIST, PARTS.index(PartName.QUALITY)),
-    **dict.fromkeys(ECOSYSTEM, PARTS.index(PartName.ECOSYSTEM)),
-}
+# Of each signal the newest observation of each source, both in the order of their first coming,
+# which reading them again keeps.
+Signals = dict[SignalName, dict[str, Noted]]
+
+
+def _note(signals: Signals, signal: Seen, position: int) -> Seen:
+    """Takes in an observation, which replaces that of the same source. Returns that which counts of
+    the signal."""
+    if "." in signal.value:
+        # As everybody writes it who reads it as a decimal.
+        signal = msgspec.structs.replace(signal, value=str(Decimal(signal.value)))
+    sources = signals.setdefault(signal.name, {})
+    sources[signal.source] = Noted(signal, position)
+    return signal if len(sources) == 1 else preferred(sources.values())[signal.name].signal
+
+
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(list[Observed])
-ROW = (
-    "SELECT e.artifact_id, e.kind, e.slug, e.listed, e.released, e.last_release, e.evidence,"
-    " e.exposure, e.utility, e.searchers, e.discounted, e.position AS evidence_position,"
-    " b.position, b.score, b.low, b.high, b.coverage, b.standing, b.adoption, b.quality,"
-    " b.ecosystem, b.match_graph, b.freshness, b.place, b.band, b.announced"
-    " FROM rank_evidence e JOIN rank_board b USING (artifact_id) WHERE e.artifact_id = ANY ($1)"
-)
-
-
-def _row(record: Any) -> _Row:
-    row = _Row(str(record["artifact_id"]), Kind(record["kind"]), record["slug"])
-    row.listed = record["listed"]
-    row.released, row.last_release = record["released"], record["last_release"]
-    for one in read_evidence(record["evidence"]):
-        row.signals.setdefault(one.signal.name, {})[one.signal.source] = one
-    row.chosen = preferred(one for sources in row.signals.values() for one in sources.values())
-    row.summary = summarise(row.chosen)
-    row.matched = Count(
-        record["exposure"], record["utility"], record["searchers"], record["discounted"]
-    )
-    row.evidence_position = record["evidence_position"]
-    row.position = record["position"]
-    row.numbers = Numbers(
-        points=tuple(
-            record[part]
-            for part in ("adoption", "quality", "ecosystem", "match_graph", "freshness")
-        ),
-        score=record["score"],
-        low=record["low"],
-        high=record["high"],
-        coverage=record["coverage"],
-        standing=record["standing"],
-    )
-    row.place, row.band = record["place"], record["band"]
-    row.announced = read(record["announced"])
-    return row
+_noted = msgspec.json.Decoder(list[Noted])
+_observed = msgspec.json.Decoder(list[Observed])
 
 
 def read_evidence(written: bytes) -> list[Observed]:
     """The observations in the column `evidence`."""
-    return _decoder.decode(written)
+    return _observed.decode(written)
+
+
+def _written(signals: Signals) -> bytes:
+    return _encoder.encode([one for sources in signals.values() for one in sources.values()])
+
+
+def _read(written: bytes) -> Signals:
+    signals: Signals = {}
+    for one in _noted.decode(written):
+        signals.setdefault(one.signal.name, {})[one.signal.source] = one
+    return signals
 
 
 def evidence_of(
@@ -337,103 +198,126 @@ def evidence_of(
 ) -> tuple[Evidence, bool]:
     """What the events of one artifact, with their positions, make known of it beside what searchers
     made of it, and whether it is on offer after them."""
-    events = iter(history)
-    position, registered = next(events)
-    row = _Row(registered.id, registered.kind, registered.slug)
-    row.take(position, registered)
-    for position, event in events:
-        row.take(position, event)
+    signals: Signals = {}
+    days: dict[str, date] = {}
+    kind, listed = None, True
+    for position, event in history:
+        said = type(event)
+        if said is SignalObserved:
+            _note(signals, event.signal, position)
+        elif said is Registered or said is Described:
+            days |= {name: day for name, day in _days(event.facts) if day is not None}
+            kind = kind or event.kind
+        else:
+            listed = said in LISTING
+    assert kind is not None, "an artifact's history begins with its registration"
     evidence = Evidence(
-        kind=row.kind,
-        signals=[one for sources in row.signals.values() for one in sources.values()],
-        released=row.newest_release,
+        kind=kind,
+        signals=read_evidence(_written(signals)),
+        released=max(days.values(), default=None),
         exposure=matched.exposure,
         utility=matched.utility,
         searchers=matched.searchers,
         discounted=matched.discounted,
     )
-    return evidence, row.listed
+    return evidence, listed
 
 
-class _Order:
-    """The places of one kind."""
-
-    def __init__(self, entries: Iterable[tuple[int, int, UUID]] = ()) -> None:
-        entries = list(entries)
-        self._keys = SortedList(_key(standing, id) for standing, _, id in entries)
-        self._lows = SortedList(low for _, low, _ in entries)
-
-    def leave(self, id: UUID, was: Numbers) -> tuple[int, int]:
-        """Takes the artifact away; the place and the band that it had by then."""
-        place = self._keys.index(key := _key(was.standing, id)) + 1
-        band = self._band(was)
-        self._keys.remove(key)
-        self._lows.remove(was.low)
-        return place, band
-
-    def enter(self, id: UUID, now: Numbers) -> tuple[int, int]:
-        """Puts the artifact where it belongs; its place and its band there."""
-        key = _key(now.standing, id)
-        self._keys.add(key)
-        self._lows.add(now.low)
-        return self._keys.index(key) + 1, self._band(now)
-
-    def _band(self, numbers: Numbers) -> int:
-        return 1 + len(self._lows) - self._lows.bisect_right(numbers.high)
+def _days(facts: Facts) -> Sequence[tuple[str, date | None]]:
+    return ("released", facts.released), ("last_release", facts.last_release)
 
 
-def _key(standing: int, id: UUID) -> bytes:
-    # Best first, then by id; a standing is never below minus the largest interval.
-    return (2 * POINTS - standing).to_bytes(4, "big") + id.bytes
+LISTING = {Registered, Reinstated, Unmerged}
 
 
 class _Board:
-    """What one connection has in memory. `reached` is the event that it is up to."""
+    """What one connection has in memory. `reached` is the event that it is up to.
+
+    Each artifact has a slot: its number in `ranks` and in the lists beside it.
+    """
 
     def __init__(self) -> None:
         self.reached = -1
-        self.rows: dict[str, _Row] = {}
-        self.orders: dict[Kind, _Order] | None = None
+        self.slots: dict[str, int] = {}
+        self.slugs: list[str] = []
+        self.signals: list[Signals] = []
+        self.ranks: Ranks = np.zeros(0, RANK)
+        # Whether that is what the tables say.
+        self._known = np.zeros(0, np.bool_)
+        self._order: Order | None = None
         self.policies: dict[Kind, KindPolicy] = dict(DEFAULTS)
         self.scales: Scales | None = None
-        self.measures: dict[Kind, Measure] = {}
+        self._measures: dict[Kind, Measure] = {}
 
     async def open(self, db: Connection, after: int) -> None:
         """Makes it what the tables say as of that event."""
         if self.reached == after:
             return
-        self.rows.clear()
-        self.orders = None
+        self._forget()
         self.policies, self.scales = await rank_recompute.in_force(db)
-        self.measures.clear()
+        self.all_moved()
 
-    def measured(self, kind: Kind) -> Measure:
-        """What that kind is measured by."""
-        if (found := self.measures.get(kind)) is None:
-            found = self.measures[kind] = measure(kind, self.policies, self.scales)
-        return found
+    def _forget(self) -> None:
+        self.slots.clear()
+        self.slugs.clear()
+        self.signals.clear()
+        self.ranks, self._known = self.ranks[:0], self._known[:0]
+
+    def all_moved(self) -> None:
+        """Every rank is another one, and so is what it is measured by."""
+        self._known[:] = False
+        self._order = None
+        self._measures.clear()
+
+    def measures(self) -> Mapping[Kind, Measure]:
+        """What each kind is measured by."""
+        if not self._measures:
+            self._measures = {kind: measure(kind, self.policies, self.scales) for kind in Kind}
+        return self._measures
+
+    async def order(self, db: Connection) -> Order:
+        """The order of all artifacts that are on offer."""
+        if self._order is None:
+            self._order = await rank_tables.read_order(db)
+        return self._order
 
     async def take(self, db: Connection, ids: set[str]) -> None:
-        """Has the rows of these artifacts in memory, those that exist."""
-        if len(self.rows) > MOST_KEPT:
-            self.rows.clear()
-        missing = [id for id in ids if id not in self.rows]
-        if missing:
-            for record in await db.fetch(ROW, missing):
-                self.rows[str(record["artifact_id"])] = _row(record)
+        """Has these artifacts in memory, those that exist."""
+        if len(self.slots) > MOST_KEPT:
+            self._forget()
+        slots = self.slots
+        missing = [id for id in ids if (slot := slots.get(id)) is None or not self._known[slot]]
+        for start in range(0, len(missing), SLICE):
+            found = await rank_tables.read(db, missing[start : start + SLICE])
+            for name, slug, written in zip(found.names, found.slugs, found.observed, strict=True):
+                if name not in slots:
+                    self.add(name, slug, _read(written))
+            here = [slots[name] for name in found.names]
+            for row, slot in enumerate(here):
+                for number, answer in _answers(self.signals[slot]):
+                    found.ranks["trusted"][row, number], found.ranks["said"][row, number] = answer
+            self.put(np.array(here, np.int64), found.ranks)
 
-    async def places(self, db: Connection) -> dict[Kind, _Order]:
-        """The order of each kind."""
-        if self.orders is None:
-            entries: dict[Kind, list[tuple[int, int, UUID]]] = defaultdict(list)
-            for record in await db.fetch(
-                "SELECT kind, standing, low, artifact_id FROM rank_board WHERE place > 0"
-            ):
-                entries[Kind(record["kind"])].append(
-                    (record["standing"], record["low"], record["artifact_id"])
-                )
-            self.orders = {kind: _Order(found) for kind, found in entries.items()}
-        return self.orders
+    def add(self, id: str, slug: str, signals: Signals) -> int:
+        """Gives an artifact the next slot."""
+        self.slugs.append(slug)
+        self.signals.append(signals)
+        slot = self.slots[id] = len(self.slots)
+        return slot
+
+    def grow(self) -> None:
+        """Has room for every slot."""
+        if len(self.ranks) < len(self.slots):
+            size = max(len(self.slots), 2 * len(self.ranks))
+            # Zeros in between, which is what nobody knows anything of.
+            self.ranks = np.append(self.ranks, np.zeros(size - len(self.ranks), RANK))
+            self._known = np.append(self._known, np.zeros(size - len(self._known), np.bool_))
+
+    def put(self, slots: NDArray[np.int64], ranks: Ranks) -> None:
+        """Keeps what the tables say of these."""
+        self.grow()
+        self.ranks[slots] = ranks
+        self._known[slots] = True
 
 
 _boards: "WeakKeyDictionary[Connection, _Board]" = WeakKeyDictionary()
@@ -456,84 +340,24 @@ async def apply(db: Connection, batch: Batch) -> None:
             await _each(db, board, batch[start:number])
             await _all(db, board, position, event)
             start = number + 1
-    await _each(db, board, batch[start:])
+    await _each(db, board, batch[start:] if start else batch)
     board.reached = batch.last
 
 
 MEASURES = {Adopted, Calibrated}
 
 
-async def _each(db: Connection, board: _Board, events: Any) -> None:
-    """Moves artifacts one event at a time."""
+async def _each(db: Connection, board: _Board, events: Sequence[tuple[int, Any]]) -> None:
+    """Moves artifacts as event after event says."""
     if not events:
         return
-    touched = {id for _, event in events if (id := _moved_by(event)) is not None}
-    await board.take(db, touched)
-    orders = await board.places(db)
+    await board.take(db, {id for _, event in events if (id := _moved_by(event)) is not None})
     matches = Matches(None if board.scales is None else board.scales.day)
     await matches.load(db, (key for _, event in events for key in _keys(event)))
-    history: list[tuple[Any, ...]] = []
-    for position, event in events:
-        if type(event) in SEARCHES:
-            _match(matches, event)
-            if type(event) is not OutcomeReported or event.served.artifact_id not in board.rows:
-                continue
-            row = board.rows[event.served.artifact_id]
-            was_listed = row.listed
-            row.take_in(position, matches.take_in(position, str(row.id), row.matched))
-        elif type(event) is Registered:
-            row = board.rows[event.id] = _Row(event.id, event.kind, event.slug)
-            was_listed = False
-            row.take(position, event)
-        else:
-            row = board.rows[event.id]
-            was_listed = row.listed
-            row.take(position, event)
-        by = board.measured(row.kind)
-        was, now = row.numbers, row.rank(by)
-        if now == was and row.listed == was_listed:
-            continue
-        order = orders.get(row.kind)
-        if order is None:
-            order = orders[row.kind] = _Order()
-        # Others may have moved since this one last did.
-        was_place, was_band = (
-            order.leave(row.id, was) if was is not None and was_listed else NOWHERE
-        )
-        row.place, row.band = order.enter(row.id, now) if row.listed else NOWHERE
-        row.numbers, row.position = now, position
-        before = was or NEVER
-        mask, row.announced = announce(
-            row.announced,
-            before.score,
-            now.score,
-            event.timestamp.toordinal() - EPOCH,
-            whole=row.listed != was_listed,
-        )
-        history.append(
-            (
-                position,
-                row.id,
-                now.score,
-                now.low,
-                now.high,
-                now.coverage,
-                row.place,
-                row.band,
-                before.score,
-                was_place,
-                was_band,
-                *now.points,
-                *before.points,
-                mask,
-                now.standing,
-            )
-        )
-    rows = [board.rows[id] for id in touched if id in board.rows]
+    said = _heard(board, matches, events)
     await matches.write(db)
-    await insert(db, "rank_evidence", (row.evidence() for row in rows), then=EVIDENCE)
-    await insert(db, "rank_board", (row.board() for row in rows), then=BOARD)
-    await insert(db, "rank_history", history)
+    if said.slot:
+        await _move(db, board, said)
 
 
 SEARCHES = {Answered, Continued, OutcomeReported}
@@ -554,9 +378,86 @@ def _keys(event: Any) -> list[rank_match.Key]:
     return [(event.searcher, one.artifact_id) for one in shown]
 
 
+class _Heard:
+    """What the events of a page say of artifacts. Each that can move one is a moment; by their
+    numbers others name what a moment has made known."""
+
+    def __init__(self) -> None:
+        self.slot: list[int] = []
+        self.position: list[int] = []
+        self.day: list[int] = []
+        self.new: list[tuple[int, str, int]] = []
+        # Of each signal the observations that count since then.
+        self.observed: dict[SignalName, tuple[list[int], list[Seen]]] = {
+            name: ([], []) for name in SignalName
+        }
+        self.listed: list[tuple[int, bool]] = []
+        self.days: dict[str, list[tuple[int, int]]] = {"released": [], "last_release": []}
+        self.matched: list[tuple[int, Count]] = []
+        # Those that say what was known.
+        self.idle: list[int] = []
+
+
+def _heard(board: _Board, matches: Matches, events: Iterable[tuple[int, Any]]) -> _Heard:
+    """What the events say, one after the other."""
+    said = _Heard()
+    slots, counts = board.slots, dict[int, Count]()
+    for position, event in events:
+        moment, kind = len(said.slot), type(event)
+        if kind is SignalObserved:
+            slot = slots[event.id]
+            moments, seen = said.observed[event.signal.name]
+            moments.append(moment)
+            seen.append(_note(board.signals[slot], event.signal, position))
+        elif kind in SEARCHES:
+            _match(matches, event)
+            found = slots.get(event.served.artifact_id) if kind is OutcomeReported else None
+            if found is None:
+                continue
+            slot = found
+            known = counts.get(slot) or _count(board.ranks, slot)
+            counts[slot] = count = matches.take_in(position, event.served.artifact_id, known)
+            if count == known:
+                said.idle.append(moment)
+            else:
+                said.matched.append((moment, count))
+        elif kind is Registered or kind is Described:
+            if kind is Registered:
+                slot = board.add(event.id, event.slug, {})
+                said.new.append((slot, event.id, KINDS.index(event.kind)))
+                said.listed.append((moment, True))
+            else:
+                slot = slots[event.id]
+            for name, day in _days(event.facts):
+                if day is not None:
+                    said.days[name].append((moment, day.toordinal() - EPOCH))
+        else:
+            slot = slots[event.id]
+            said.listed.append((moment, kind in LISTING))
+        said.slot.append(slot)
+        said.position.append(position)
+        said.day.append(_on(event.timestamp[:10]).toordinal() - EPOCH)
+    return said
+
+
+@cache
+def _on(day: str) -> date:
+    return date.fromisoformat(day)
+
+
+def _count(ranks: Ranks, slot: int) -> Count:
+    if slot >= len(ranks):
+        return NEVER_SERVED
+    row = ranks[slot]
+    return Count(*(row[name].item() for name in MATCHED))
+
+
+MATCHED = ("exposure", "utility", "searchers", "discounted")
+
+
 def _match(matches: Matches, event: Any) -> None:
     """Counts what was served, or what became of it."""
-    on = event.timestamp.date()
+    on = _on(event.timestamp[:10])
     if type(event) is OutcomeReported:
         key = event.searcher, event.served.artifact_id
         cell = matches.cell(key, on)
@@ -567,9 +468,193 @@ def _match(matches: Matches, event: Any) -> None:
             matches.put(key, matches.cell(key, on).served(one.position, on))
 
 
-EPOCH = date(1970, 1, 1).toordinal()
-NOWHERE = (0, 0)
-NEVER = Numbers(points=(0, 0, 0, 0, 0), score=0, low=0, high=0, coverage=0, standing=0)
+class _Grid:
+    """The moments of each artifact as rows one below the other, in their order, below a row for how
+    it was before."""
+
+    def __init__(self, slots: NDArray[np.int64]) -> None:
+        order = np.argsort(slots, kind="stable")
+        first = np.flatnonzero(np.diff(slots[order], prepend=-1))
+        # The slots that there are, and their rows before all moments and after them.
+        self.slots = slots[order[first]]
+        self.before = first + np.arange(len(first))
+        self.after = np.append(self.before[1:], len(slots) + len(first)) - 1
+        # Of each row the number of its slot, and of each moment its row.
+        self.which = np.repeat(np.arange(len(first)), self.after - self.before + 1)
+        self.row = np.empty(len(slots), np.int64)
+        self.row[order] = np.delete(np.arange(len(self.which)), self.before)
+
+    def filled(self, before: NDArray[Any], moments: Sequence[int], news: Any) -> NDArray[Any]:
+        """A value in each row: what the last moment has made known that did."""
+        if not len(moments):
+            return before[self.which]
+        rows = self.row[np.asarray(moments)]
+        column, known = np.empty(len(self.which), before.dtype), np.zeros(len(self.which), np.int64)
+        column[self.before], column[rows] = before, news
+        known[self.before], known[rows] = self.before, rows
+        filled: NDArray[Any] = column[np.maximum.accumulate(known)]
+        return filled
+
+
+async def _move(db: Connection, board: _Board, said: _Heard) -> None:
+    """Ranks the artifacts after each moment, and writes what has changed."""
+    board.grow()
+    if said.new:
+        slots, names, kinds = zip(*said.new, strict=True)
+        new = np.zeros(len(slots), RANK)
+        new["id"] = np.frombuffer(b"".join(UUID(name).bytes for name in names), "V16")
+        new["kind"] = kinds
+        new["released"] = new["last_release"] = UNKNOWN_DAY
+        new["counts"] = np.nan
+        board.put(np.array(slots), new)
+    grid = _Grid(np.array(said.slot))
+    before = board.ranks[grid.slots]
+    after = before.copy()
+    evidence = _evidence(grid, before, said)
+    for name, column in evidence.items():
+        after[name] = column[..., grid.after].T
+    positions = np.array(said.position)
+    noted = np.delete(np.arange(len(positions)), said.idle)
+    after["evidence_position"][grid.which[grid.row[noted]]] = positions[noted]
+    columns = Columns(
+        kind=before["kind"][grid.which],
+        released=np.maximum(evidence["released"], evidence["last_release"]),
+        **{name: evidence[name] for name in ("counts", "checked", "held", "exposure", "utility")},
+    )
+    numbers = ranked(columns, board.measures())
+    for name in NUMBERS:
+        numbers[name][grid.before] = before[name]
+        after[name] = numbers[name][grid.after]
+    listed = evidence["listed"]
+    moved = listed[grid.row] != listed[grid.row - 1]
+    whole = moved.copy()
+    for column in numbers.values():
+        moved |= column[grid.row] != column[grid.row - 1]
+    change = np.flatnonzero(moved)
+    row, day, whole = grid.row[change], np.array(said.day, np.int32)[change], whole[change]
+    which = grid.which[row]
+    was, now = ({name: column[rows] for name, column in numbers.items()} for rows in (row - 1, row))
+    ids = before["id"][which]
+    order = await board.order(db)
+    was["place"], was["band"], now["place"], now["band"] = order.move(
+        before["kind"][which],
+        ids,
+        which,
+        *(
+            Stood(listed[rows], one["standing"], one["low"], one["high"])
+            for rows, one in ((row - 1, was), (row, now))
+        ),
+    )
+    mask = _announced(after["announced"], which, was["score"], now["score"], day, whole)
+    # Of several changes the last one counts.
+    after["position"][which] = positions[change]
+    after["place"][which], after["band"][which] = now["place"], now["band"]
+    board.put(grid.slots, after)
+    there = [UUID(bytes=id) for id in before["id"][before["position"] > 0].tolist()]
+    if there:
+        for table in ("rank_evidence", "rank_board"):
+            await db.execute(f"DELETE FROM {table} WHERE artifact_id = ANY ($1)", there)
+    slots = grid.slots.tolist()
+    await rank_tables.write_evidence(
+        db,
+        after,
+        [board.slugs[slot] for slot in slots],
+        [_written(board.signals[slot]) for slot in slots],
+    )
+    await rank_tables.write_board(db, after)
+    await rank_tables.write_history(db, positions[change], ids, was, now, mask)
+
+
+def _evidence(grid: _Grid, before: Ranks, said: _Heard) -> dict[str, NDArray[Any]]:
+    """What is known in each row, by the fields of RANK."""
+    moments, values = _split(said.listed)
+    found = {"listed": grid.filled(before["listed"], moments, values)}
+    for name, days in said.days.items():
+        moments, values = _split(days)
+        found[name] = grid.filled(before[name], moments, values)
+    moments, counts = _split(said.matched)
+    for number, name in enumerate(MATCHED):
+        found[name] = grid.filled(before[name], moments, [count[number] for count in counts])
+    found["counts"] = np.stack(
+        [
+            grid.filled(
+                before["counts"][:, number], moments, [logarithm(one.value) for one in seen]
+            )
+            for number, (moments, seen) in enumerate(said.observed[name] for name in COUNTS)
+        ]
+    )
+    if not any(moments for moments, _ in (said.observed[name] for name in CHECKLIST)):
+        return found | {name: before[name][grid.which] for name in ("checked", "held")}
+    answers = [
+        (moments, [_answer(one) for one in seen])
+        for moments, seen in (said.observed[name] for name in CHECKLIST)
+    ]
+    for place, name in enumerate(ANSWER):
+        found[name] = np.stack(
+            [
+                grid.filled(before[name][:, number], moments, [answer[place] for answer in given])
+                for number, (moments, given) in enumerate(answers)
+            ]
+        )
+    found["checked"], found["held"] = answered(found["trusted"], found["said"])
+    return found
+
+
+ANSWER = ("trusted", "said")
+
+
+def _answer(seen: Seen) -> tuple[float, float]:
+    """What the answer to a question of the checklist weighs, and the answer."""
+    return CHECKLIST[seen.name] * TRUST[seen.method], float(seen.value)
+
+
+def _answers(signals: Signals) -> Iterator[tuple[int, tuple[float, float]]]:
+    """The answers that count, by their number on the checklist."""
+    for number, name in enumerate(CHECKLIST):
+        if sources := signals.get(name):
+            yield number, _answer(preferred(sources.values())[name].signal)
+
+
+def _split(pairs: Sequence[tuple[int, Any]]) -> tuple[Sequence[int], Sequence[Any]]:
+    moments, values = zip(*pairs, strict=True) if pairs else ((), ())
+    return moments, values
+
+
+def _announced(
+    states: NDArray[np.int32],
+    which: NDArray[np.int64],
+    was: Ints,
+    now: Ints,
+    day: Ints,
+    whole: NDArray[np.bool_],
+) -> NDArray[np.int16]:
+    """Announces changes one after the other, each of the artifact whose state has that number.
+    Changes the states in place."""
+    mask = np.empty(len(which), np.int16)
+    order = np.argsort(which, kind="stable")
+    first = np.flatnonzero(np.diff(which[order], prepend=-1))
+    # The first change of each artifact, then the second of each that has one, and so on.
+    nth = np.empty(len(which), np.int64)
+    nth[order] = np.arange(len(which)) - np.repeat(first, np.diff(first, append=len(which)))
+    turns = np.argsort(nth, kind="stable")
+    sizes = np.bincount(nth)
+    start = 0
+    for size in sizes[sizes >= WORTH_COLUMNS].tolist():
+        turn = turns[start : start + size]
+        known = states[which[turn]]
+        mask[turn] = announce_all(known, was[turn], now[turn], day[turn], whole[turn])
+        states[which[turn]] = known
+        start += size
+    for change in turns[start:].tolist():
+        state = states[which[change]].tolist()
+        mask[change], states[which[change]] = announce(
+            state,
+            was[change].item(),
+            now[change].item(),
+            day[change].item(),
+            whole=whole[change].item(),
+        )
+    return mask
 
 
 async def _all(db: Connection, board: _Board, position: int, event: Adopted | Calibrated) -> None:
@@ -585,53 +670,11 @@ async def _all(db: Connection, board: _Board, position: int, event: Adopted | Ca
         board.scales = event.scales
         await rank_recompute.remember(db, position, event.timestamp, event.scales)
         await rank_match.calibrate(db, position, event.scales)
-    board.measures.clear()
+    board.all_moved()
     await rank_recompute.recompute(
-        db,
-        position,
-        event.timestamp.toordinal() - EPOCH,
-        {kind: board.measured(kind) for kind in Kind},
-    )
-    board.rows.clear()
-    board.orders = None
-
-
-def _replacing(*columns: str) -> str:
-    return "ON CONFLICT (artifact_id) DO UPDATE SET " + ", ".join(
-        f"{column} = excluded.{column}" for column in columns
+        db, position, event.timestamp.toordinal() - EPOCH, board.measures()
     )
 
-
-EVIDENCE = _replacing(
-    "listed",
-    "released",
-    "last_release",
-    "evidence",
-    *COUNTS,
-    "checked",
-    "held",
-    "exposure",
-    "utility",
-    "position",
-    "searchers",
-    "discounted",
-)
-BOARD = _replacing(
-    "position",
-    "score",
-    "low",
-    "high",
-    "coverage",
-    "standing",
-    "adoption",
-    "quality",
-    "ecosystem",
-    "match_graph",
-    "freshness",
-    "place",
-    "band",
-    "announced",
-)
 
 RANK_BOARD = Projection(
     name="rank_board",

@@ -1,0 +1,205 @@
+"""The tables of `rank_board` in columns: evidence and ranks read and written, many at a time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matchgraph.domain.ranking import CHECKLIST, COUNTS, PARTS, THRESHOLDS
+from matchgraph.eventstore.connection import Connection
+from matchgraph.projections.announcement import STATES
+from matchgraph.projections.binary import Rows
+from matchgraph.projections.rank_formula import KINDS, NUMBERS, UNKNOWN_DAY, Columns
+from matchgraph.projections.rank_order import Order
+
+# An artifact's evidence and its rank as of some event. Days are counted from 1970, or UNKNOWN_DAY;
+# counts are NaN where nothing was observed. For each item of the checklist `trusted` is what its
+# answer weighs, 0 while there is none, and `said` is that answer: these two are in no table.
+RANK = np.dtype(
+    [
+        ("id", "V16"),
+        ("kind", np.int16),
+        ("listed", np.bool_),
+        ("released", np.int32),
+        ("last_release", np.int32),
+        ("counts", np.float64, len(COUNTS)),
+        ("checked", np.float64),
+        ("held", np.float64),
+        ("exposure", np.float64),
+        ("utility", np.float64),
+        ("evidence_position", np.int64),
+        ("searchers", np.int32),
+        ("discounted", np.int32),
+        ("position", np.int64),
+        *((name, np.int32) for name in (*NUMBERS, "place", "band")),
+        ("announced", np.int32, (STATES, len(THRESHOLDS))),
+        ("trusted", np.float64, len(CHECKLIST)),
+        ("said", np.float64, len(CHECKLIST)),
+    ]
+)
+Ranks = NDArray[Any]
+KIND_NAMES = [kind.value.encode() for kind in KINDS]
+_DAY = f"coalesce(%s - date '1970-01-01', {UNKNOWN_DAY})"
+# What each field is in SQL, and in the bytes that PostgreSQL sends.
+_FIELDS = {
+    "kind": ("int2send(array_position($1, e.kind)::int2 - 1::int2)", ">i2"),
+    "listed": ("boolsend(listed)", "?"),
+    "released": (f"int4send({_DAY % 'released'})", ">i4"),
+    "last_release": (f"int4send({_DAY % 'last_release'})", ">i4"),
+    **{
+        name: (f"float8send(coalesce({name}, 'NaN'))", ">f8")
+        for name in (*COUNTS, "checked", "held", "exposure", "utility")
+    },
+    "evidence_position": ("int8send(e.position)", ">i8"),
+    "position": ("int8send(b.position)", ">i8"),
+    **{
+        name: (f"int4send({name})", ">i4")
+        for name in ("searchers", "discounted", *NUMBERS, "place", "band")
+    },
+    "announced": ("announced", ">i4"),
+}
+_READ = (
+    "SELECT string_agg(uuid_send(artifact_id), '' ORDER BY artifact_id) AS id, "
+    + ", ".join(
+        f"string_agg({sql}, '' ORDER BY artifact_id) AS {name}"
+        for name, (sql, _) in _FIELDS.items()
+    )
+    + "%s FROM rank_evidence e JOIN rank_board b USING (artifact_id)%s"
+)
+_EVERYTHING = _READ % ("", "")
+_SOME = _READ % (
+    ", array_agg(artifact_id::text ORDER BY artifact_id) AS names,"
+    " array_agg(slug ORDER BY artifact_id) AS slugs,"
+    " array_agg(evidence ORDER BY artifact_id) AS observed",
+    " WHERE artifact_id = ANY ($2::uuid[])",
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Some artifacts, by id. `names` are their ids as text, `observed` the column `evidence`."""
+
+    ranks: Ranks
+    names: Sequence[str]
+    slugs: Sequence[str]
+    observed: Sequence[bytes]
+
+
+async def read_all(db: Connection) -> Ranks:
+    """All of them, by id."""
+    return _ranks(await db.fetchrow(_EVERYTHING, [kind.value for kind in KINDS]))
+
+
+async def read(db: Connection, ids: Sequence[str]) -> Found:
+    """Those of them that there are."""
+    row = await db.fetchrow(_SOME, [kind.value for kind in KINDS], ids)
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    return Found(_ranks(row), row["names"] or (), row["slugs"] or (), row["observed"] or ())
+
+
+def _ranks(row: Any) -> Ranks:
+    ids = np.frombuffer(row["id"] or b"", "V16")
+    ranks = np.zeros(len(ids), RANK)
+    ranks["id"] = ids
+    for name, (_, dtype) in _FIELDS.items():
+        column = np.frombuffer(row[name] or b"", dtype)
+        if name in COUNTS:
+            ranks["counts"][:, COUNTS.index(name)] = column
+        else:
+            ranks[name] = column.reshape(ranks[name].shape)
+    return ranks
+
+
+def columns(ranks: Ranks) -> Columns:
+    """What the formula reads of them."""
+    return Columns(
+        kind=ranks["kind"],
+        released=np.maximum(ranks["released"], ranks["last_release"]),
+        counts=ranks["counts"].T,
+        checked=ranks["checked"],
+        held=ranks["held"],
+        exposure=ranks["exposure"],
+        utility=ranks["utility"],
+    )
+
+
+async def read_order(db: Connection) -> Order:
+    """The order of all that is on offer."""
+    row = await db.fetchrow(
+        "SELECT string_agg(int2send(array_position($1, kind)::int2 - 1::int2), '') AS kind,"
+        " string_agg(uuid_send(artifact_id), '') AS id,"
+        " string_agg(int4send(standing), '') AS standing, string_agg(int4send(low), '') AS low"
+        " FROM rank_board WHERE place > 0",
+        [kind.value for kind in KINDS],
+    )
+    assert row is not None, "an aggregate without GROUP BY has one row"
+    kind, id, standing, low = (
+        np.frombuffer(row[name] or b"", dtype)
+        for name, dtype in (("kind", ">i2"), ("id", "V16"), ("standing", ">i4"), ("low", ">i4"))
+    )
+    return Order(kind, id, standing.astype(np.int32), low.astype(np.int32))
+
+
+async def write_evidence(
+    db: Connection, ranks: Ranks, slugs: Sequence[str], observed: Iterable[bytes]
+) -> None:
+    """Adds rows to rank_evidence."""
+    rows = Rows(len(ranks), 15 + len(COUNTS) - 1)
+    rows.add(ranks["id"])
+    rows.add_texts([KIND_NAMES[kind] for kind in ranks["kind"].tolist()])
+    rows.add_texts([slug.encode() for slug in slugs])
+    rows.add(ranks["listed"])
+    for name in ("released", "last_release"):
+        # PostgreSQL counts days from 2000.
+        rows.add(ranks[name] - DAYS_TO_2000, ">i4", null=ranks[name] == UNKNOWN_DAY)
+    rows.add_texts(list(observed))
+    for counts in ranks["counts"].T:
+        rows.add(counts, ">f8", null=np.isnan(counts))
+    for name in ("checked", "held", "exposure", "utility"):
+        rows.add(ranks[name], ">f8")
+    rows.add(ranks["evidence_position"], ">i8")
+    for name in ("searchers", "discounted"):
+        rows.add(ranks[name], ">i4")
+    await rows.copy(db, "rank_evidence")
+
+
+DAYS_TO_2000 = 10957
+
+
+async def write_board(db: Connection, ranks: Ranks) -> None:
+    """Adds rows to rank_board."""
+    rows = Rows(len(ranks), 6 + len(NUMBERS))
+    rows.add(ranks["position"], ">i8")
+    rows.add(ranks["id"])
+    rows.add_texts([KIND_NAMES[kind] for kind in ranks["kind"].tolist()])
+    for name in (*NUMBERS, "place", "band"):
+        rows.add(ranks[name], ">i4")
+    states = ranks["announced"].astype(">i4").reshape(len(ranks), STATES * len(THRESHOLDS))
+    rows.add(states.view(f"V{4 * STATES * len(THRESHOLDS)}"))
+    await rows.copy(db, "rank_board")
+
+
+async def write_history(
+    db: Connection,
+    position: NDArray[np.int64],
+    ids: NDArray[np.void],
+    was: Ranks | Mapping[str, NDArray[Any]],
+    now: Ranks | Mapping[str, NDArray[Any]],
+    announce: NDArray[np.int16],
+) -> None:
+    """Adds the changes at these positions to rank_history."""
+    rows = Rows(len(position), 23)
+    rows.add(position, ">i8")
+    rows.add(ids)
+    for name in ("score", "low", "high", "coverage", "place", "band"):
+        rows.add(now[name], ">i4")
+    for name in ("score", "place", "band"):
+        rows.add(was[name], ">i4")
+    for ranks in (now, was):
+        for part in PARTS:
+            rows.add(ranks[part], ">i4")
+    rows.add(announce, ">i2")
+    rows.add(now["standing"], ">i4")
+    await rows.copy(db, "rank_history")
