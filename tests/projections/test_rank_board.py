@@ -1,10 +1,11 @@
 """How each artifact ranks now, by which evidence, and what moved it before."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from random import Random
 from uuid import UUID
 
 import asyncpg
@@ -28,8 +29,8 @@ from matchgraph.domain.ranking import (
     rank,
 )
 from matchgraph.domain.signal import SignalName
-from matchgraph.eventstore.connection import Connection, Pool
-from matchgraph.eventstore.store import Store
+from matchgraph.eventstore.connection import Connection, Pool, connect
+from matchgraph.eventstore.store import Store, open_store
 from matchgraph.projections.announcement import QUIET, announce, begin, read, written
 from matchgraph.projections.rank_board import RANK_BOARD, evidence_of
 from tests.conftest import project
@@ -44,6 +45,7 @@ from tests.eventstore.histories import (
     worlds,
 )
 from tests.projections.matches import counted
+from tests.projections.ranking import crowd, ranking
 from tests.projections.tables import BY, projected
 
 ONLY = (RANK_BOARD,)
@@ -189,6 +191,44 @@ async def test_a_place_is_told_as_it_was_before_and_after_the_event(
                     assert row["band"] == 1 + sum(other["low"] > row["high"] for other in rivals)
                 else:
                     assert row["band"] == 0
+
+
+async def as_event_by_event(url: str, events: Sequence[StoredEvent], page: int) -> None:
+    """Projects that history and compares each row with what it has to be."""
+    async with open_store(url) as store:
+        await store.append_batch(events, BY)
+        await project(url, store, ONLY, page=page)
+    right = ranking(events)
+    db = await connect(url, "test")
+    assert await db.fetch("SELECT FROM projection_checkpoint WHERE stuck_at IS NOT NULL") == []
+    rows = await db.fetch("SELECT * FROM rank_history ORDER BY position, artifact_id")
+    assert [tuple(row) for row in rows] == sorted(right.history)
+    rows = await db.fetch("SELECT * FROM rank_board ORDER BY artifact_id")
+    assert [tuple(row) for row in rows] == right.board()
+    rows = await db.fetch(
+        "SELECT artifact_id, listed, released, last_release, evidence FROM rank_evidence"
+        " ORDER BY artifact_id"
+    )
+    assert [tuple(row) for row in rows] == right.evidence()
+    await db.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(worlds(most=60), st.sampled_from([3, 20, 2_000]))
+async def test_a_page_is_ranked_as_event_after_event_would_be(
+    clones: Clones, world: World, page: int
+) -> None:
+    async with clones() as url:
+        await as_event_by_event(url, world.events, page)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([60, 2_000]))
+async def test_a_crowd_is_ranked_as_event_after_event_would_be(
+    clones: Clones, seed: int, page: int
+) -> None:
+    async with clones() as url:
+        await as_event_by_event(url, crowd(Random(seed), artifacts=80, steps=1_500), page)
 
 
 async def test_a_place_that_others_took_is_where_it_stood_before_its_next_change(

@@ -26,9 +26,9 @@ class Rows:
         """Units: `width` in columns."""
         self.size = size
         self._width = width
-        # What has been added since the last text, and which bytes of it are sent.
+        # What has been added since the last text, and where there is nothing to be sent.
         self._fields: list[Bytes] = []
-        self._sent: list[NDArray[np.bool_]] = []
+        self._nulls: list[NDArray[np.bool_] | None] = []
         # For each row what has been put together before.
         self._parts: list[Sequence[bytes]] = []
         self._put(np.broadcast_to(np.frombuffer(width.to_bytes(2, "big"), np.uint8), (size, 2)))
@@ -71,18 +71,22 @@ class Rows:
         )
 
     def _put(self, field: Bytes, null: NDArray[np.bool_] | None = None) -> None:
-        sent = np.ones(field.shape, np.bool_)
-        if null is not None:
-            sent[null, 4:] = False
         self._fields.append(field)
-        self._sent.append(sent)
+        self._nulls.append(null)
 
     def _taken(self) -> list[bytes]:
         """What has been added since the last text, of each row."""
-        sent = np.concatenate(self._sent, axis=1)
-        body = np.concatenate(self._fields, axis=1)[sent].tobytes()
+        table = np.concatenate(self._fields, axis=1)
+        sent = np.ones(table.shape, np.bool_)
+        start = 0
+        for field, null in zip(self._fields, self._nulls, strict=True):
+            end = start + field.shape[1]
+            if null is not None:
+                sent[null, start + 4 : end] = False
+            start = end
+        body = table[sent].tobytes()
         ends = sent.sum(axis=1).cumsum().tolist()
-        self._fields, self._sent = [], []
+        self._fields, self._nulls = [], []
         return [body[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 

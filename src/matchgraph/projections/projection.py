@@ -5,9 +5,10 @@ no Redis. It may not depend on where one batch ends and the next begins. So the 
 gives the same bytes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -47,6 +48,11 @@ class Batch(list[tuple[int, Any]]):
         self.after = after
         self.last = last
 
+    @classmethod
+    def joined(cls, batches: "Sequence[Batch]") -> "Batch":
+        """Pages that follow each other as one."""
+        return cls(chain.from_iterable(batches), batches[0].after, batches[-1].last)
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -56,6 +62,9 @@ class Projection:
     One that keeps a copy of its tables in memory hears of every page, also of one without any
     event for it, to know how far its copy has come; and it can `forget` the copy that belongs to
     a connection, for when other tables have taken their place.
+
+    One that finds rows by their keys alone can be filled without other indexes, which are then
+    made at the end.
     """
 
     name: str
@@ -63,11 +72,15 @@ class Projection:
     hears: tuple[type[Heard], ...]
     apply: Callable[[Connection, Batch], Awaitable[None]]
     hears_of_every_page: bool = False
+    finds_by_key: bool = False
     forget: Callable[[Connection], None] = lambda _: None
 
     async def take(self, db: Connection, page: Packed) -> None:
         """Takes the page in. Raises: UnknownTopic, Undecodable, and whatever `apply` raises."""
-        batch = self.batch(page)
+        await self.take_in(db, self.batch(page))
+
+    async def take_in(self, db: Connection, batch: Batch) -> None:
+        """Takes in what it hears of a page, or of several. Raises: whatever `apply` raises."""
         if batch or self.hears_of_every_page:
             await self.apply(db, batch)
 

@@ -17,7 +17,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
-from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -239,11 +238,10 @@ class _Board:
     def __init__(self) -> None:
         self.reached = -1
         self.slots: dict[str, int] = {}
+        self.names: list[str] = []
         self.slugs: list[str] = []
         self.signals: list[Signals] = []
         self.ranks: Ranks = np.zeros(0, RANK)
-        # Whether that is what the tables say.
-        self._known = np.zeros(0, np.bool_)
         self._order: Order | None = None
         self.policies: dict[Kind, KindPolicy] = dict(DEFAULTS)
         self.scales: Scales | None = None
@@ -254,20 +252,30 @@ class _Board:
         if self.reached == after:
             return
         self._forget()
+        self._order = None
         self.policies, self.scales = await rank_recompute.in_force(db)
-        self.all_moved()
+        self.remeasured()
 
     def _forget(self) -> None:
         self.slots.clear()
+        self.names.clear()
         self.slugs.clear()
         self.signals.clear()
-        self.ranks, self._known = self.ranks[:0], self._known[:0]
+        self.ranks = self.ranks[:0]
 
-    def all_moved(self) -> None:
-        """Every rank is another one, and so is what it is measured by."""
-        self._known[:] = False
-        self._order = None
+    def remeasured(self) -> None:
+        """Policies or scales are others."""
         self._measures.clear()
+
+    def all_moved(self, ranks: Ranks) -> None:
+        """Every rank is another one; they come by id."""
+        self._order = None
+        mine = self.ranks[: len(self.slots)]
+        found = ranks[np.searchsorted(_sortable(ranks), _sortable(mine))]
+        # These two are in no table.
+        for name in ANSWER:
+            found[name] = mine[name]
+        self.ranks[: len(mine)] = found
 
     def measures(self) -> Mapping[Kind, Measure]:
         """What each kind is measured by."""
@@ -286,20 +294,21 @@ class _Board:
         if len(self.slots) > MOST_KEPT:
             self._forget()
         slots = self.slots
-        missing = [id for id in ids if (slot := slots.get(id)) is None or not self._known[slot]]
+        missing = [id for id in ids if id not in slots]
         for start in range(0, len(missing), SLICE):
             found = await rank_tables.read(db, missing[start : start + SLICE])
+            here: list[int] = []
             for name, slug, written in zip(found.names, found.slugs, found.observed, strict=True):
-                if name not in slots:
-                    self.add(name, slug, _read(written))
-            here = [slots[name] for name in found.names]
-            for row, slot in enumerate(here):
-                for number, answer in _answers(self.signals[slot]):
-                    found.ranks["trusted"][row, number], found.ranks["said"][row, number] = answer
+                signals = _read(written)
+                for number, answer in _answers(signals):
+                    for field, value in zip(ANSWER, answer, strict=True):
+                        found.ranks[field][len(here), number] = value
+                here.append(self.add(name, slug, signals))
             self.put(np.array(here, np.int64), found.ranks)
 
     def add(self, id: str, slug: str, signals: Signals) -> int:
         """Gives an artifact the next slot."""
+        self.names.append(id)
         self.slugs.append(slug)
         self.signals.append(signals)
         slot = self.slots[id] = len(self.slots)
@@ -311,13 +320,15 @@ class _Board:
             size = max(len(self.slots), 2 * len(self.ranks))
             # Zeros in between, which is what nobody knows anything of.
             self.ranks = np.append(self.ranks, np.zeros(size - len(self.ranks), RANK))
-            self._known = np.append(self._known, np.zeros(size - len(self._known), np.bool_))
 
     def put(self, slots: NDArray[np.int64], ranks: Ranks) -> None:
         """Keeps what the tables say of these."""
         self.grow()
         self.ranks[slots] = ranks
-        self._known[slots] = True
+
+
+def _sortable(ranks: Ranks) -> NDArray[np.bytes_]:
+    return np.ascontiguousarray(ranks["id"]).view("S16")
 
 
 _boards: "WeakKeyDictionary[Connection, _Board]" = WeakKeyDictionary()
@@ -351,9 +362,16 @@ async def _each(db: Connection, board: _Board, events: Sequence[tuple[int, Any]]
     """Moves artifacts as event after event says."""
     if not events:
         return
-    await board.take(db, {id for _, event in events if (id := _moved_by(event)) is not None})
+    ids, searches = set[str](), []
+    for _, event in events:
+        if type(event) in SEARCHES:
+            searches.append(event)
+        else:
+            ids.add(event.id)
+    ids.update(one.served.artifact_id for one in searches if type(one) is OutcomeReported)
+    await board.take(db, ids)
     matches = Matches(None if board.scales is None else board.scales.day)
-    await matches.load(db, (key for _, event in events for key in _keys(event)))
+    await matches.load(db, (key for event in searches for key in _keys(event)))
     said = _heard(board, matches, events)
     await matches.write(db)
     if said.slot:
@@ -363,17 +381,8 @@ async def _each(db: Connection, board: _Board, events: Sequence[tuple[int, Any]]
 SEARCHES = {Answered, Continued, OutcomeReported}
 
 
-def _moved_by(event: Any) -> str | None:
-    """The artifact that the event can move."""
-    if type(event) is OutcomeReported:
-        return str(event.served.artifact_id)
-    return None if type(event) in SEARCHES else str(event.id)
-
-
 def _keys(event: Any) -> list[rank_match.Key]:
     """The cells that the event is about."""
-    if type(event) not in SEARCHES:
-        return []
     shown = (event.served,) if type(event) is OutcomeReported else event.served
     return [(event.searcher, one.artifact_id) for one in shown]
 
@@ -502,7 +511,7 @@ async def _move(db: Connection, board: _Board, said: _Heard) -> None:
     if said.new:
         slots, names, kinds = zip(*said.new, strict=True)
         new = np.zeros(len(slots), RANK)
-        new["id"] = np.frombuffer(b"".join(UUID(name).bytes for name in names), "V16")
+        new["id"] = np.frombuffer(bytes.fromhex("".join(names).replace("-", "")), "V16")
         new["kind"] = kinds
         new["released"] = new["last_release"] = UNKNOWN_DAY
         new["counts"] = np.nan
@@ -550,11 +559,12 @@ async def _move(db: Connection, board: _Board, said: _Heard) -> None:
     after["position"][which] = positions[change]
     after["place"][which], after["band"][which] = now["place"], now["band"]
     board.put(grid.slots, after)
-    there = [UUID(bytes=id) for id in before["id"][before["position"] > 0].tolist()]
-    if there:
-        for table in ("rank_evidence", "rank_board"):
-            await db.execute(f"DELETE FROM {table} WHERE artifact_id = ANY ($1)", there)
     slots = grid.slots.tolist()
+    there = (before["position"] > 0).tolist()
+    old = [board.names[slot] for slot, known in zip(slots, there, strict=True) if known]
+    if old:
+        for table in ("rank_evidence", "rank_board"):
+            await db.execute(f"DELETE FROM {table} WHERE artifact_id = ANY ($1)", old)
     await rank_tables.write_evidence(
         db,
         after,
@@ -670,10 +680,9 @@ async def _all(db: Connection, board: _Board, position: int, event: Adopted | Ca
         board.scales = event.scales
         await rank_recompute.remember(db, position, event.timestamp, event.scales)
         await rank_match.calibrate(db, position, event.scales)
-    board.all_moved()
-    await rank_recompute.recompute(
-        db, position, event.timestamp.toordinal() - EPOCH, board.measures()
-    )
+    board.remeasured()
+    day = event.timestamp.toordinal() - EPOCH
+    board.all_moved(await rank_recompute.recompute(db, position, day, board.measures()))
 
 
 RANK_BOARD = Projection(
@@ -702,5 +711,6 @@ RANK_BOARD = Projection(
     ),
     apply=apply,
     hears_of_every_page=True,
+    finds_by_key=True,
     forget=forget,
 )

@@ -73,8 +73,9 @@ async def remember(db: Connection, position: int, at: datetime, scales: Scales) 
 
 async def recompute(
     db: Connection, position: int, day: int, measures: Mapping[Kind, Measure]
-) -> None:
-    """Ranks every artifact by these measures, as the event at that position demands.
+) -> rank_tables.Ranks:
+    """Ranks every artifact by these measures, as the event at that position demands. Returns their
+    ranks, by id.
 
     Units: `day`, of the event, in days since 1970.
     """
@@ -112,6 +113,7 @@ async def recompute(
         now[moved],
         announce[moved],
     )
+    return now
 
 
 def _places(ranks: rank_tables.Ranks) -> dict[str, Ints]:

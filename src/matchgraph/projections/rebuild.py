@@ -23,16 +23,19 @@ from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import Connection, advisory_lock, connect
 from matchgraph.eventstore.store import MOST_IN_PAGE, PROJECTED
 from matchgraph.projections import tables
-from matchgraph.projections.projection import Projection
+from matchgraph.projections.projection import Batch, Projection
 from matchgraph.projections.runner import LEADER, REBUILDING, pages
 
 SHADOW, REPLACED = "rebuilding", "replaced"
 # The first half of the two-part advisory locks of those who rebuild, one for each name. Who holds
 # REBUILDING keeps the runner off; a rebuild does that for its last pages only.
 AT_IT = 723314784
-# Units: events. Larger than the runner's: nobody waits for a page, and what moves many times within
-# one is written once.
-PAGE = 20_000
+# Units: events that are taken in at once, by one transaction. More than the runner's: nobody waits
+# for them, and what moves many times is written once.
+PAGE = 250_000
+# As many of them as are read at once, and the bytes after which no more are waited for.
+READ = 20_000
+MOST_BYTES = 96 << 20
 # Units: events. Rows that are written again and again, and what planners know of them, are tidied
 # up after so many.
 TIDY = 100_000
@@ -142,7 +145,9 @@ class _Rebuild:
                 self._position = left["position"]
             else:
                 await tables.drop(db, self._tables, SHADOW)
-                await tables.create(db, self._found, SHADOW)
+                await tables.create(
+                    db, self._found, SHADOW, indexes=not self._projection.finds_by_key
+                )
             await db.execute(
                 "INSERT INTO projection_rebuild VALUES ($1, $2, NULL, $3, $4, now())"
                 " ON CONFLICT (name) DO UPDATE SET worker = excluded.worker,"
@@ -160,6 +165,7 @@ class _Rebuild:
             # As far as the others are, and then what came meanwhile, until that is little.
             while (goal := await self._goal()) - self._position > min(self._page, MOST_IN_PAGE):
                 await self._take(goal)
+            await tables.index(self._db, self._found, SHADOW)
             await self._tidy()
             if await self._switch():
                 break
@@ -191,23 +197,32 @@ class _Rebuild:
 
     async def _take(self, until: int) -> None:
         """Takes in what was recorded up to there, page by page."""
-        history = pages(self._reader, self._position, self._page, until)
+        history = pages(self._reader, self._position, min(self._page, READ), until)
         async with aclosing(history):
+            batches: list[Batch] = []
+            size = 0
             async for page in history:
-                async with self._db.transaction():
-                    await self._projection.take(self._db, page)
-                    await self._db.execute(
-                        "UPDATE projection_rebuild SET position = $2, recorded_at = $3"
-                        " WHERE name = $1",
-                        self._name,
-                        page.last,
-                        page.recorded_at,
-                    )
-                self._position = page.last
-                self._on_progress(page.last, max(until, page.last))
-                # Ever less often, so that it does not cost more than it gives.
-                if page.last - self._tidied >= max(TIDY, self._tidied // 4):
-                    await self._tidy()
+                batches.append(self._projection.batch(page))
+                size += len(page.json)
+                more = min(until, self._position + self._page) - page.last
+                if more <= 0 or size >= MOST_BYTES:
+                    await self._take_in(Batch.joined(batches), page.recorded_at)
+                    self._on_progress(page.last, max(until, page.last))
+                    batches, size = [], 0
+
+    async def _take_in(self, batch: Batch, recorded_at: datetime) -> None:
+        # Ever less often, so that it does not cost more than it gives.
+        if self._position - self._tidied >= max(TIDY, self._tidied // 4):
+            await self._tidy()
+        async with self._db.transaction():
+            await self._projection.take_in(self._db, batch)
+            await self._db.execute(
+                "UPDATE projection_rebuild SET position = $2, recorded_at = $3 WHERE name = $1",
+                self._name,
+                batch.last,
+                recorded_at,
+            )
+        self._position = batch.last
 
     async def _tidy(self) -> None:
         """Frees what the rows of before take up, and counts what planners go by."""

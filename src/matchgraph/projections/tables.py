@@ -59,15 +59,21 @@ class Definition:
     triggers: Sequence[str]
 
     def statements(self, schema: str) -> list[str]:
-        """What creates such a table in that schema."""
+        """What creates such a table in that schema, but for the indexes that are no keys."""
         new = f'{schema}."{self.table}"'
         kept = f" WITH ({self.settings})" if self.settings else ""
-        here = f" ON {schema}."
         return [
             f'CREATE TABLE {new} (LIKE public."{self.table}"'
             f" INCLUDING ALL EXCLUDING INDEXES){kept}",
             *(f"ALTER TABLE {new} {constraint}" for constraint in self.constraints),
-            *(one.replace(_ON, here, 1) for one in (*self.indexes, *self.triggers)),
+            *(one.replace(_ON, f" ON {schema}.", 1) for one in self.triggers),
+        ]
+
+    def indexing(self, schema: str) -> list[str]:
+        """What creates those of its other indexes that are not there yet."""
+        return [
+            one.replace(_ON, f" ON {schema}.", 1).replace("INDEX", "INDEX IF NOT EXISTS", 1)
+            for one in self.indexes
         ]
 
 
@@ -98,12 +104,24 @@ def digest(found: Sequence[Definition]) -> str:
     return sha256(repr(found).encode()).hexdigest()
 
 
-async def create(db: Connection, found: Sequence[Definition], schema: str) -> None:
-    """Creates empty tables like these in that schema, all or none."""
+async def create(
+    db: Connection, found: Sequence[Definition], schema: str, *, indexes: bool = True
+) -> None:
+    """Creates empty tables like these in that schema, all or none. Without `indexes` that is left
+    to `index`, but for keys."""
     async with db.transaction():
         for one in found:
             for statement in one.statements(schema):
                 await db.execute(statement)
+        if indexes:
+            await index(db, found, schema)
+
+
+async def index(db: Connection, found: Sequence[Definition], schema: str) -> None:
+    """Creates those of their indexes in that schema that are not there yet."""
+    for one in found:
+        for statement in one.indexing(schema):
+            await db.execute(statement)
 
 
 async def grant(db: Connection, table: str, schema: str) -> None:
