@@ -148,12 +148,10 @@ def _matches(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats
 def _ages(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats, Floats]:
     value = np.empty(len(columns))
     share = np.empty(len(columns))
-    for number, kind in enumerate(KINDS):
+    for number in np.unique(columns.kind).tolist():
         of_kind = np.flatnonzero(columns.kind == number)
-        if not len(of_kind):
-            continue
         days, which = np.unique(columns.released[of_kind], return_inverse=True)
-        found = [_age(int(day), measures[kind]) for day in days]
+        found = [_age(int(day), measures[KINDS[number]]) for day in days]
         value[of_kind] = np.array([v for v, _ in found])[which]
         share[of_kind] = np.array([s for _, s in found])[which]
     return value, share

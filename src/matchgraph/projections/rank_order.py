@@ -139,7 +139,7 @@ def tally(values: NDArray[Any], weights: Ints) -> Ints:
     All of them are put in order, then taken apart into an earlier and a later half, those again,
     and so on: whoever is in a later half counts whom of the earlier one it finds before itself.
     """
-    size = max(1 << max(0, len(values) - 1).bit_length(), SMALL)
+    size = 1 << max(0, len(values) - 1).bit_length()
     times = np.arange(size, dtype=np.int32)
     # Equal ones with the later one first, so that they do not count each other.
     times[: len(values)] = len(values) - 1 - np.argsort(values[::-1], kind="stable")
@@ -160,11 +160,12 @@ def tally(values: NDArray[Any], weights: Ints) -> Ints:
 
 
 def _small(times: Ints, weighed: Ints) -> Ints:
-    """The same within each block of SMALL values in order."""
-    time = np.ascontiguousarray((times & (SMALL - 1)).astype(np.int8).reshape(-1, SMALL).T)
-    weight = np.ascontiguousarray(weighed.astype(np.int8).reshape(-1, SMALL).T)
+    """The same within each block of SMALL values in order, or of as many as there are."""
+    block = min(len(times), SMALL)
+    time = np.ascontiguousarray((times & (block - 1)).astype(np.int8).reshape(-1, block).T)
+    weight = np.ascontiguousarray(weighed.astype(np.int8).reshape(-1, block).T)
     found = np.zeros_like(weight)
-    for one in range(SMALL - 1):
+    for one in range(block - 1):
         found[one + 1 :] += (time[one] < time[one + 1 :]) * weight[one]
     return found.T.astype(np.int32).ravel()
 
