@@ -1,21 +1,24 @@
 """Puts the nouns together."""
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import strawberry
-from graphql import Executor, GraphQLError
+from graphql import DocumentNode, ExecutionResult, Executor, GraphQLError
 from strawberry import relay
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.directives import DirectivesExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types.execution import ExecutionContext
+from strawberry.utils.await_maybe import await_maybe
 
 from matchgraph.graphql.artifact import Artifact, ArtifactQuery, Capability
 from matchgraph.graphql.changes import ArtifactMutation
 from matchgraph.graphql.comparison import ComparisonQuery
 from matchgraph.graphql.context import Info
+from matchgraph.graphql.documents import Documents, Remembered
 from matchgraph.graphql.extensions import (
     ClosedSchema,
     ErrorCodes,
@@ -96,6 +99,27 @@ class EventExecutor(StrawberryGraphQLCoreExecutionContext):
 class CatalogSchema(strawberry.Schema):
     """The schema; errors are logged by `ErrorCodes`, which knows which ones are ours."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.documents = Documents()
+
+    def _get_execute_function(self) -> Callable[..., Any]:
+        """Queries that only read are carried out by plan; all others, and whatever goes wrong, by
+        graphql-core."""
+        by_core = super()._get_execute_function()
+
+        async def execute(schema: Any, document: DocumentNode, **said: Any) -> Any:
+            known = self.documents.of(document)
+            if known is not None:
+                data = await known.plans.execute(
+                    schema, said["variable_values"], said["operation_name"], said["context_value"]
+                )
+                if data is not None:
+                    return ExecutionResult(data, None)
+            return await await_maybe(by_core(schema, document, **said))
+
+        return execute
+
     def get_extensions(self, sync: bool = False) -> list[SchemaExtension]:
         """All but Strawberry's own for directives: ours stand on operations, and looking for one on
         every field takes as long as all the rest of an execution."""
@@ -135,6 +159,7 @@ def build(*, federation: bool = False) -> CatalogSchema:
             OneView,
             ReadYourWrites,
             ClosedSchema,
+            Remembered,
             Bounded,
         ],
         exception_handlers=HANDLERS,

@@ -1,0 +1,404 @@
+"""Queries as plans: what graphql-core works out for each field of each answer, once for all.
+
+A plan knows of each selection which attributes to read and which resolvers to call; collecting
+fields, coercing arguments and leaves, and the resolvers themselves are graphql-core's and
+Strawberry's own. It gives an answer only where nothing goes wrong. Whatever does (an error, a null
+where none may be, a value of another form), and whatever nobody thought of here, is left to
+graphql-core, which begins anew: so only what reads and changes nothing may be carried out by plan.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DirectiveNode,
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLField,
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    Undefined,
+    VariableNode,
+    Visitor,
+    get_nullable_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_object_type,
+    visit,
+)
+from graphql.execution.collect_fields import (
+    CollectedFields,
+    FieldDetails,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
+from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
+from graphql.pyutils import Path
+from strawberry.execution.is_awaitable import optimized_is_awaitable as is_awaitable
+from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as ResolveInfo
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
+
+# So many plans of one document are kept: there is one for each combination of what @skip and
+# @include say.
+MOST_PLANS = 8
+# The top-level fields whose answers only read.
+REPEATABLE = frozenset(
+    {
+        "__typename",
+        "artifact",
+        "artifacts",
+        "compare",
+        "rankBoard",
+        "rankCalibration",
+        "rankPolicies",
+    }
+)
+# Whether something is of a type never depends on who asks.
+NOBODY: Any = None
+# What the leaves of these types are as a rule, and are answered as they are.
+PLAIN: Mapping[str, type] = {"String": str, "Boolean": bool}
+
+
+class Uncompiled(Exception):
+    """That is left to graphql-core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a plan."""
+
+    variables: VariableValues
+    context: Any
+
+
+# Gives a value as it is answered, or something to await that does.
+Complete = Callable[[Any, Run, Path], Any]
+# Gives what a field answers of its parent, likewise.
+Resolve = Callable[[Any, Run, Path | None], Any]
+
+
+class Plans:
+    """The plans of one document, which must not change."""
+
+    def __init__(self, document: DocumentNode) -> None:
+        self._document = document
+        self._wanted = False
+        self._plans: dict[tuple[object, ...], Resolve] = {}
+        self._fragments = {
+            one.name.value: one
+            for one in document.definitions
+            if isinstance(one, FragmentDefinitionNode)
+        }
+        conditions = _Conditions()
+        visit(document, conditions)
+        self._conditions = sorted(conditions.names)
+
+    async def execute(
+        self,
+        schema: GraphQLSchema,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        context: Any,
+    ) -> dict[str, Any] | None:
+        """The data of the answer; None where graphql-core has to say what it is."""
+        if not self._wanted:
+            # Compiling takes longer than executing: whatever is asked only once is not worth it.
+            self._wanted = True
+            return None
+        try:
+            operation = self._operation(operation_name)
+            values = get_variable_values(
+                schema, operation.variable_definitions or (), dict(variables or {})
+            )
+            if not isinstance(values, VariableValues):
+                return None
+            found = self._plan(schema, operation, values)(None, Run(values, context), None)
+            data: dict[str, Any] = await found if is_awaitable(found) else found
+        except Exception:
+            # Whatever it is, graphql-core says it as it has to be said.
+            return None
+        return data
+
+    def _operation(self, name: str | None) -> OperationDefinitionNode:
+        """The operation meant. Raises: Uncompiled."""
+        found = [
+            one
+            for one in self._document.definitions
+            if isinstance(one, OperationDefinitionNode)
+            and (name is None or (one.name is not None and one.name.value == name))
+        ]
+        if len(found) != 1 or not is_repeatable(found[0]):
+            raise Uncompiled
+        return found[0]
+
+    def _plan(
+        self, schema: GraphQLSchema, operation: OperationDefinitionNode, values: VariableValues
+    ) -> Resolve:
+        """The plan of the operation for what its conditions say. Raises: Uncompiled."""
+        key = (id(operation), *(values.coerced.get(name) for name in self._conditions))
+        plan = self._plans.get(key)
+        if plan is None:
+            if len(self._plans) == MOST_PLANS:
+                self._plans.clear()
+            compiler = _Compiler(schema, self._fragments, operation, values)
+            plan = self._plans[key] = compiler.whole()
+        return plan
+
+
+def is_repeatable(operation: OperationDefinitionNode) -> bool:
+    """Whether it may be begun again: it asks for nothing but what only reads."""
+    return operation.operation is OperationType.QUERY and all(
+        isinstance(field, FieldNode) and field.name.value in REPEATABLE
+        for field in operation.selection_set.selections
+    )
+
+
+class _Conditions(Visitor):
+    """Finds the variables that say which fields there are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def enter_directive(self, node: DirectiveNode, *_: Any) -> None:
+        """Of @skip and @include."""
+        if node.name.value in ("skip", "include"):
+            self.names.update(
+                one.value.name.value
+                for one in node.arguments or ()
+                if isinstance(one.value, VariableNode)
+            )
+
+
+class _Compiler:
+    """Compiles one operation."""
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        fragments: dict[str, FragmentDefinitionNode],
+        operation: OperationDefinitionNode,
+        values: VariableValues,
+    ) -> None:
+        self._schema = schema
+        self._definitions = fragments
+        self._fragments = {name: FragmentDetails(one) for name, one in fragments.items()}
+        self._operation = operation
+        self._values = values
+
+    def whole(self) -> Resolve:
+        """The plan of all of it. Raises: Uncompiled."""
+        root = self._schema.query_type
+        assert root is not None, "something can be asked"
+        return self._selection(
+            root,
+            collect_fields(self._schema, self._fragments, self._values, root, self._operation),
+        )
+
+    def _selection(self, parent: GraphQLObjectType, collected: CollectedFields) -> Resolve:
+        if collected.new_defer_usages:
+            raise Uncompiled
+        fields = [
+            (key, self._field(parent, key, details))
+            for key, details in collected.grouped_field_set.items()
+        ]
+
+        def complete(source: Any, run: Run, path: Path | None) -> Any:
+            answer: dict[str, Any] = {}
+            waiting: list[str] = []
+            try:
+                for key, resolve in fields:
+                    answer[key] = value = resolve(source, run, path)
+                    if is_awaitable(value):
+                        waiting.append(key)
+            except Exception as reason:
+                if not waiting:
+                    raise
+                return _filled(answer, waiting, reason)
+            return _filled(answer, waiting) if waiting else answer
+
+        return complete
+
+    def _field(self, parent: GraphQLObjectType, key: str, details: list[FieldDetails]) -> Resolve:
+        node = details[0].node
+        if node.name.value == "__typename":
+            name = parent.name
+            return lambda *_: name
+        field = self._schema.get_field(parent, node.name.value)
+        if field is None or field.resolve is None:
+            raise Uncompiled
+        complete = self._value(field.type, details)
+        definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+        if isinstance(definition, StrawberryField) and (
+            definition.is_basic_field and definition.default_resolver is getattr
+        ):
+            if is_leaf_type(get_nullable_type(field.type)):
+                return _plain(definition.python_name, complete)
+            return _attribute(key, parent.name, definition.python_name, complete)
+        return self._resolver(parent, key, field, details, complete)
+
+    def _resolver(
+        self,
+        parent: GraphQLObjectType,
+        key: str,
+        field: GraphQLField,
+        details: list[FieldDetails],
+        complete: Complete,
+    ) -> Resolve:
+        function = field.resolve
+        assert function is not None, "it was asked for before"
+        nodes = [one.node for one in details]
+        node, schema, operation = nodes[0], self._schema, self._operation
+        definitions, name = self._definitions, node.name.value
+
+        def resolve(source: Any, run: Run, path: Path | None) -> Any:
+            own = Path(path, key, parent.name)
+            info = ResolveInfo(
+                name,
+                nodes,
+                field.type,
+                parent,
+                own,
+                schema,
+                definitions,
+                None,
+                operation,
+                run.variables.coerced,
+                run.context,
+                is_awaitable,
+                None,
+                None,
+                {},
+            )
+            said = get_argument_values(field, node, run.variables) if field.args else {}
+            value = function(source, info, **said)
+            return (
+                _later(value, complete, run, own)
+                if is_awaitable(value)
+                else complete(value, run, own)
+            )
+
+        return resolve
+
+    def _value(self, type_: GraphQLOutputType, details: list[FieldDetails]) -> Complete:
+        """Completes values of the type."""
+        if is_non_null_type(type_):
+            return _never_null(self._value(type_.of_type, details))
+        if is_list_type(type_):
+            return _each(self._value(type_.of_type, details))
+        if is_leaf_type(type_):
+            return _leaf(type_)
+        if is_object_type(type_):
+            return self._object(type_, details)
+        raise Uncompiled
+
+    def _object(self, type_: GraphQLObjectType, details: list[FieldDetails]) -> Complete:
+        selection = self._selection(
+            type_,
+            collect_subfields(
+                self._schema, self._fragments, self._values, self._operation, type_, details
+            ),
+        )
+        is_one = type_.is_type_of
+
+        def complete(value: Any, run: Run, path: Path) -> Any:
+            if value is None:
+                return None
+            if isinstance(value, Exception) or (
+                is_one is not None and is_one(value, NOBODY) is not True
+            ):
+                raise Uncompiled
+            return selection(value, run, path)
+
+        return complete
+
+
+def _plain(name: str, complete: Complete) -> Resolve:
+    """A leaf, which has no use for its path."""
+    nowhere = Path(None, "", None)
+    return lambda source, run, _: complete(getattr(source, name), run, nowhere)
+
+
+def _attribute(key: str, parent: str, name: str, complete: Complete) -> Resolve:
+    def resolve(source: Any, run: Run, path: Path | None) -> Any:
+        return complete(getattr(source, name), run, Path(path, key, parent))
+
+    return resolve
+
+
+def _never_null(complete: Complete) -> Complete:
+    def checked(value: Any, run: Run, path: Path) -> Any:
+        if value is None:
+            raise Uncompiled
+        return complete(value, run, path)
+
+    return checked
+
+
+def _each(complete: Complete) -> Complete:
+    def completed(values: Any, run: Run, path: Path) -> Any:
+        if values is None:
+            return None
+        if type(values) is not list and type(values) is not tuple:
+            raise Uncompiled
+        answer: list[Any] = []
+        waiting: list[int] = []
+        try:
+            for place, value in enumerate(values):
+                found = complete(value, run, Path(path, place, None))
+                answer.append(found)
+                if is_awaitable(found):
+                    waiting.append(place)
+        except Exception as reason:
+            if not waiting:
+                raise
+            return _filled(answer, waiting, reason)
+        return _filled(answer, waiting) if waiting else answer
+
+    return completed
+
+
+def _leaf(type_: GraphQLLeafType) -> Complete:
+    coerce = type_.coerce_output_value
+    # What these types are given as a rule, and answer as it is.
+    plain = PLAIN.get(type_.name)
+
+    def complete(value: Any, run: Run, path: Path) -> Any:
+        if value is None or type(value) is plain:
+            return value
+        if isinstance(value, Exception):
+            raise Uncompiled
+        found = coerce(value)
+        if found is None or found is Undefined:
+            raise Uncompiled
+        return found
+
+    return complete
+
+
+async def _later(value: Awaitable[Any], complete: Complete, run: Run, path: Path) -> Any:
+    found = complete(await value, run, path)
+    return await found if is_awaitable(found) else found
+
+
+async def _filled(answer: Any, places: Sequence[Any], reason: Exception | None = None) -> Any:
+    """The dictionary or list with what is awaited at these places. All of it is awaited, whatever
+    fails: others may wait for the same."""
+    found = await asyncio.gather(*(answer[place] for place in places), return_exceptions=True)
+    for place, value in zip(places, found, strict=True):
+        if isinstance(value, BaseException):
+            raise value
+        answer[place] = value
+    if reason is not None:
+        raise reason
+    return answer
