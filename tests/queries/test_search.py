@@ -300,6 +300,30 @@ async def test_the_one_in_a_thousand_that_passes_is_found(
                 assert len(free.answer.results) >= search.BY_WORDS
 
 
+async def test_in_a_large_catalog_the_first_texts_of_each_are_compared_and_the_nearest_of_all(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pool.execute("ANALYZE text_vector")
+    monkeypatch.setattr(search, "MOST_COMPARED", 0)
+    monkeypatch.setattr(search, "BREADTH", 1)
+    need = Need(text="transcribe a meeting with tables")
+    compared: dict[int, set[tuple[str, str]]] = {}
+    for most in (1, 100):
+        monkeypatch.setattr(search, "MOST_DESCRIBED", most)
+        made = await answer(pool, need, load(MINILM))
+        assert set(slugs(made.answer.results)[:2]) == {"scribe", "whisperer"}
+        compared[most] = {
+            (SLUGS[one.candidate.artifact_id], document.key)
+            for one in made.answer.results
+            for document in one.candidate.documents
+            if document.alike is not None
+        }
+    themselves = {(slug, key) for slug, key in compared[100] if not key}
+    share = {("scribe", "transcription"), ("whisperer", "transcription")}
+    assert compared[1] == themselves | share
+    assert ("tab-reader", "table-extraction") in compared[100]
+
+
 async def test_of_very_many_artifacts_an_even_sample_says_why_nothing_fits(
     crowded: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,8 @@ NUMBERS: list[tuple[ModuleType, str, str]] = [
     (search, "MOST_LISTED", "results of conditions alone"),
     (search, "FEW", "artifacts under conditions that are compared one by one"),
     (search, "MOST_COMPARED", "vectors that are all compared"),
+    (search, "BY_MEANING_OF_MANY", "candidates by meaning where there are more vectors than that"),
+    (search, "MOST_DESCRIBED", "texts of an artifact that are compared there, and its nearest"),
     (search, "MOST_POSTINGS", "postings that are read to find candidates"),
     (relevance, "WORDS", "most that words count against meaning"),
     (relevance, "WHOLE", "share of the words from which on they count that much"),
