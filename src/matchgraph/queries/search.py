@@ -22,11 +22,11 @@ from matchgraph.queries.conditions import Arguments, Condition
 from matchgraph.queries.snapshot import Snapshot
 
 # So many candidates each side puts forward; no search has more results than both together.
-BY_WORDS = 25
+BY_WORDS = 40
 BY_MEANING = 80
 BY_WORDS_ALONE = 120
 # Of a large catalog there are enough that fit well, and each costs reading its texts.
-BY_MEANING_OF_MANY = 30
+BY_MEANING_OF_MANY = 40
 # So many postings are read to find candidates, those of the rarest terms first, and of a term those
 # where it weighs most. What the others weigh is looked up for the candidates alone, so a search
 # costs the same however common its words are. Examples bring more terms than a need has.
@@ -452,9 +452,8 @@ class _Statement:
         elif index:
             # Most of the time goes into fetching vectors, so those alone that describe are; of the
             # intents those that are nearest are known.
-            compared += " UNION ALL " + self._compared(
-                "SELECT artifact FROM candidate", thorough=False
-            )
+            described = self._compared("SELECT artifact FROM candidate", thorough=False)
+            compared = f"{compared} UNION ALL ({described})"
         return self._whole(*parts, meant=compared)
 
     def _allowed(self, artifact: str) -> str:
@@ -495,19 +494,25 @@ class _Statement:
             )"""
 
     def _compared(self, artifacts: str, *, thorough: bool) -> str:
-        """How near the texts of these artifacts are, each looked up; unless it is `thorough`, those
-        alone that describe, and of each artifact the first."""
+        """How near the texts of these artifacts are, each looked up once; unless it is `thorough`,
+        those alone that describe, and of each artifact the first."""
         some = "" if thorough else f"AND part = 0 ORDER BY document LIMIT {MOST_DESCRIBED}"
         return f"""
-              SELECT own.artifact, said.document, v.alike, v.against
-              FROM (SELECT * FROM ({artifacts}) AS o (artifact) OFFSET 0) AS own
-              CROSS JOIN LATERAL (
-                SELECT document, hash FROM search_text WHERE artifact = own.artifact {some} OFFSET 0
-              ) AS said
-              CROSS JOIN LATERAL (
-                SELECT {self._products} FROM text_vector v
-                WHERE v.hash = said.hash AND v.model = {self._model} OFFSET 0
-              ) AS v"""
+              WITH said AS MATERIALIZED (
+                SELECT own.artifact, t.document, t.hash
+                FROM (SELECT * FROM ({artifacts}) AS o (artifact) OFFSET 0) AS own
+                CROSS JOIN LATERAL (
+                  SELECT document, hash FROM search_text
+                  WHERE artifact = own.artifact {some} OFFSET 0
+                ) AS t
+              ), compared AS MATERIALIZED (
+                SELECT said.hash, v.alike, v.against FROM (SELECT DISTINCT hash FROM said) AS said
+                CROSS JOIN LATERAL (
+                  SELECT {self._products} FROM text_vector v
+                  WHERE v.hash = said.hash AND v.model = {self._model} OFFSET 0
+                ) AS v
+              )
+              SELECT artifact, document, alike, against FROM said JOIN compared USING (hash)"""
 
     def _whole(self, *parts: str, meant: str) -> tuple[Any, ...]:
         # Put together by grouping and not by joins, whose order would be a guess.
