@@ -195,3 +195,27 @@ async def test_of_several_operations_one_has_to_be_named(still: Api) -> None:
     assert unnamed["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
     named = await still.http.post("/graphql", json={"query": both, "operationName": "B"})
     assert named.json()["data"]["position"]["reached"] == "0"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_request_is_no_bug(still: Api) -> None:
+    said: list[object] = []
+    told: list[dict[str, object]] = [
+        {"type": "http.request", "body": b'{"query": ', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, object]:
+        return told.pop(0)
+
+    async def send(message: object) -> None:
+        said.append(message)
+
+    scope = {
+        **{"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST"},
+        **{"scheme": "http", "path": "/graphql", "raw_path": b"/graphql", "query_string": b""},
+        **{"headers": [(b"content-type", b"application/json")], "client": ("127.0.0.1", 1)},
+        **{"server": ("matchgraph", 80), "root_path": ""},
+    }
+    await still.app(scope, receive, send)
+    assert (told, said) == ([], []), "nobody is there to be answered"
+    assert (await still.ask(HEAD))["position"]["head"] == "0"
