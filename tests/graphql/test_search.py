@@ -323,6 +323,20 @@ async def test_where_nothing_fits_it_says_why_and_names_who_is_nearest(searchabl
     assert made.served == {}
 
 
+async def test_where_nothing_fits_nobody_is_named_whom_the_listing_does_not_know(
+    searchable: Api,
+) -> None:
+    """As while one of the read models is rebuilt, or stuck, and the search index is further on."""
+    where = {"free": True, "vendors": ["Acme"]}
+    nothing = (await search(searchable, "extract tables", where=where))["nothingFits"]
+    first, *others = [one["artifact"]["slug"] for one in nothing["nearest"]]
+    await searchable.pool.execute("DELETE FROM artifact_listing WHERE slug = $1", first)
+    nothing = (await search(searchable, "extract tables", where=where))["nothingFits"]
+    named = [one["artifact"]["slug"] for one in nothing["nearest"]]
+    assert first not in named
+    assert set(named) & set(others)
+
+
 async def test_what_nobody_has_ever_heard_of_gets_an_honest_answer(still: Api, url: str) -> None:
     made = artifact("parser")
     await still.store.append([made], BY)

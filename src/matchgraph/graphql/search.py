@@ -643,6 +643,12 @@ def _understood(found: Found) -> Understanding:
 
 
 def _nothing(found: Found, nothing: Shortfall, listings: dict[UUID, Artifact]) -> NothingFits:
+    # As above: the listing may lack what the search index knows, also while one of them is rebuilt.
+    known = [
+        (result, listing)
+        for result in nothing.nearest
+        if (listing := listings.get(result.scored.candidate.artifact_id)) is not None
+    ]
     return NothingFits(
         sentence=_why(found, nothing),
         considered=nothing.considered,
@@ -655,8 +661,8 @@ def _nothing(found: Found, nothing: Shortfall, listings: dict[UUID, Artifact]) -
             for one in sorted(nothing.exclusions, key=lambda one: -one.excludes)
         ],
         nearest=[
-            _result(result, listings[result.scored.candidate.artifact_id], number, None)
-            for number, result in enumerate(nothing.nearest, start=1)
+            _result(result, listing, number, None)
+            for number, (result, listing) in enumerate(known, start=1)
         ],
     )
 
