@@ -1,5 +1,5 @@
 -- Which is the oldest release that works with this database, and which migrations were applied?
--- depends: 0019_meaning_index
+-- depends: 0020_search_at_hand
 
 -- migrate: apply
 
