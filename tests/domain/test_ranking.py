@@ -67,7 +67,14 @@ from matchgraph.domain.ranking import (
 from matchgraph.domain.search import UTILITY
 from matchgraph.domain.signal import TOO_LARGE, Signal, SignalName
 from matchgraph.projections.announcement import MOST_RETURNS, QUIET, announce, begin
-from matchgraph.projections.rank_formula import EPOCH, UNKNOWN_DAY, Columns, _combine, _parts
+from matchgraph.projections.rank_formula import (
+    EPOCH,
+    UNKNOWN_DAY,
+    Columns,
+    Measures,
+    _combine,
+    _parts,
+)
 from tests.eventstore.histories import signal
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ranking.md"
@@ -1005,8 +1012,8 @@ def test_all_ranks_at_once_have_the_bits_of_one_at_a_time(
     rows, measures = catalog
     columns = columns_of(rows)
     with np.errstate(all="raise"):
-        values, shares = _parts(columns, measures)
-        now = _combine(values, shares, columns.kind, measures)
+        values, shares = _parts(columns, Measures(measures))
+        now = _combine(values, shares, columns.kind, Measures(measures))
     for number, row in enumerate(rows):
         by = measures[row.kind]
         alone = parts_of(row.summary, row.released, row.exposure, row.utility, by)

@@ -1,6 +1,6 @@
 """Rows in the binary format of PostgreSQL's COPY, put together column by column."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -10,84 +10,66 @@ from numpy.typing import NDArray
 from matchgraph.eventstore.connection import Connection
 from matchgraph.projections.projection import columns
 
-Bytes = NDArray[np.uint8]
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
 # What stands for the length of a value that is none.
-NULL = 0xFF
+NULL = -1
 # Units: bytes that are sent in one go.
 CHUNK = 1 << 20
 
 
-class Rows:
-    """Rows of one table, to which its columns are added in their order."""
+class Columns:
+    """Some columns next to each other whose values are as long in every row, by their names and
+    types, big-endian. The first ones of a row also say of how many fields `of` it consists."""
 
-    def __init__(self, size: int, width: int) -> None:
-        """Units: `width` in columns."""
-        self.size = size
-        self._width = width
-        # What has been added since the last text, and where there is nothing to be sent.
-        self._fields: list[Bytes] = []
-        self._nulls: list[NDArray[np.bool_] | None] = []
-        # For each row what has been put together before.
-        self._parts: list[Sequence[bytes]] = []
-        self._put(np.broadcast_to(np.frombuffer(width.to_bytes(2, "big"), np.uint8), (size, 2)))
+    def __init__(self, columns: Mapping[str, str], of: int | None = None) -> None:
+        self.names = tuple(columns)
+        fields: list[tuple[str, str]] = [] if of is None else [("", ">i2")]
+        for name, dtype in columns.items():
+            fields += [(f"length of {name}", ">i4"), (name, dtype)]
+        self.dtype = np.dtype([(name or "fields", dtype) for name, dtype in fields])
+        # One row with all that does not depend on values.
+        self._blank = np.zeros(1, self.dtype)
+        for name in self.names:
+            self._blank[f"length of {name}"] = self.dtype[name].itemsize
+        if of is not None:
+            self._blank["fields"] = of
 
-    def add(
-        self,
-        values: NDArray[Any],
-        dtype: str | None = None,
-        *,
-        null: NDArray[np.bool_] | None = None,
-    ) -> None:
-        """A column of values that are all as long: as `dtype`, or as they are, where that is
-        PostgreSQL's own form. `null` says which are none."""
-        values = np.ascontiguousarray(values if dtype is None else values.astype(dtype))
-        width = values.dtype.itemsize
-        field = np.empty((self.size, 4 + width), np.uint8)
-        field[:, :4] = np.frombuffer(width.to_bytes(4, "big"), np.uint8)
-        field[:, 4:] = values.view(np.uint8).reshape(self.size, width)
-        if null is not None:
-            field[null, :4] = NULL
-        self._put(field, null)
+    def filled(self, size: int, values: Any) -> NDArray[Any]:
+        """So many rows of these values, by their names."""
+        rows = np.repeat(self._blank, size)
+        for name in self.names:
+            rows[name] = values[name]
+        return rows
 
-    def add_texts(self, texts: Sequence[bytes]) -> None:
-        """A column of values that have lengths of their own."""
-        lengths = np.fromiter(map(len, texts), np.int32, self.size)
-        self._put(lengths.astype(">i4").view(np.uint8).reshape(self.size, 4))
-        self._parts += [self._taken(), texts]
-
-    async def copy(self, db: Connection, table: str) -> None:
-        """Appends the rows to the table."""
-        if not self.size:
-            return
-        if self._parts:
-            body = b"".join(chain.from_iterable(zip(*self._parts, self._taken(), strict=True)))
-        else:
-            body = np.concatenate(self._fields, axis=1).tobytes()
-        known, _ = await columns(db, table, self._width)
-        await db.copy_to_table(
-            table, source=_chunks(SIGNATURE + body + END), columns=known, format="binary"
-        )
-
-    def _put(self, field: Bytes, null: NDArray[np.bool_] | None = None) -> None:
-        self._fields.append(field)
-        self._nulls.append(null)
-
-    def _taken(self) -> list[bytes]:
-        """What has been added since the last text, of each row."""
-        table = np.concatenate(self._fields, axis=1)
-        sent = np.ones(table.shape, np.bool_)
-        start = 0
-        for field, null in zip(self._fields, self._nulls, strict=True):
-            end = start + field.shape[1]
-            if null is not None:
-                sent[null, start + 4 : end] = False
-            start = end
-        body = table[sent].tobytes()
+    def split(self, rows: NDArray[Any], nulls: Mapping[str, NDArray[np.bool_]]) -> list[bytes]:
+        """The bytes of each row, without the values that are none."""
+        sent = np.ones((len(rows), self.dtype.itemsize), np.bool_)
+        for name, null in nulls.items():
+            rows[f"length of {name}"][null] = NULL
+            start = int(self.dtype.fields[name][1])  # type: ignore[index]
+            sent[null, start : start + self.dtype[name].itemsize] = False
+        body = rows.view(np.uint8).reshape(sent.shape)[sent].tobytes()
         ends = sent.sum(axis=1).cumsum().tolist()
-        self._fields, self._nulls = [], []
         return [body[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def texts(values: Sequence[bytes]) -> list[bytes]:
+    """A column of values that have lengths of their own."""
+    return [len(value).to_bytes(4, "big") + value for value in values]
+
+
+def joined(*parts: Sequence[bytes]) -> bytes:
+    """Rows of these parts."""
+    return b"".join(chain.from_iterable(zip(*parts, strict=True)))
+
+
+async def copy(db: Connection, table: str, rows: bytes) -> None:
+    """Appends the rows to the table, whose first columns they are."""
+    if rows:
+        known, _ = await columns(db, table, int.from_bytes(rows[:2], "big"))
+        body = SIGNATURE + rows + END
+        await db.copy_to_table(table, source=_chunks(body), columns=known, format="binary")
 
 
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:

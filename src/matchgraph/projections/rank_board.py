@@ -12,7 +12,7 @@ connection and knows how far it has come: whenever a page does not follow it, it
 tables again.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -33,7 +33,6 @@ from matchgraph.domain.ranking import (
     COUNTS,
     TRUST,
     Evidence,
-    Measure,
     Observed,
     logarithm,
     measure,
@@ -52,6 +51,7 @@ from matchgraph.projections.rank_formula import (
     UNKNOWN_DAY,
     Columns,
     Ints,
+    Measures,
     answered,
     ranked,
 )
@@ -245,7 +245,7 @@ class _Board:
         self._order: Order | None = None
         self.policies: dict[Kind, KindPolicy] = dict(DEFAULTS)
         self.scales: Scales | None = None
-        self._measures: dict[Kind, Measure] = {}
+        self._measures: Measures | None = None
 
     async def open(self, db: Connection, after: int) -> None:
         """Makes it what the tables say as of that event."""
@@ -265,7 +265,7 @@ class _Board:
 
     def remeasured(self) -> None:
         """Policies or scales are others."""
-        self._measures.clear()
+        self._measures = None
 
     def all_moved(self, ranks: Ranks) -> None:
         """Every rank is another one; they come by id."""
@@ -277,10 +277,12 @@ class _Board:
             found[name] = mine[name]
         self.ranks[: len(mine)] = found
 
-    def measures(self) -> Mapping[Kind, Measure]:
+    def measures(self) -> Measures:
         """What each kind is measured by."""
-        if not self._measures:
-            self._measures = {kind: measure(kind, self.policies, self.scales) for kind in Kind}
+        if self._measures is None:
+            self._measures = Measures(
+                {kind: measure(kind, self.policies, self.scales) for kind in Kind}
+            )
         return self._measures
 
     async def order(self, db: Connection) -> Order:

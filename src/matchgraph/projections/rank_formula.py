@@ -58,13 +58,25 @@ class Columns:
         return len(self.kind)
 
 
-def ranked(columns: Columns, measures: Mapping[Kind, Measure]) -> dict[str, Ints]:
+class Measures:
+    """What each kind is measured by, in columns: a value for each of KINDS, NaN where there is no
+    scale."""
+
+    def __init__(self, of: Mapping[Kind, Measure]) -> None:
+        self.of = tuple(of[kind] for kind in KINDS)
+        self.versions = np.array([one.policy.formula for one in self.of])
+        self.weights = np.array([one.weights for one in self.of]).T
+        self.scales = np.array(
+            [[np.nan if scale is None else scale for scale in one.scales] for one in self.of]
+        ).T
+
+
+def ranked(columns: Columns, measures: Measures) -> dict[str, Ints]:
     """The NUMBERS of each, by the formula that is in force for its kind."""
-    versions = np.array([measures[kind].policy.formula for kind in KINDS])
     now: dict[str, Ints] = {}
-    for version in np.unique(versions).tolist():
+    for version in np.unique(measures.versions).tolist():
         found = FORMULAS[version](columns, measures)
-        by_this = (versions == version)[columns.kind]
+        by_this = (measures.versions == version)[columns.kind]
         now = {
             name: np.where(by_this, column, now[name]) if now else column
             for name, column in found.items()
@@ -82,7 +94,7 @@ def answered(trusted: Floats, said: Floats) -> tuple[Floats, Floats]:
     return checked, held
 
 
-def _first(columns: Columns, measures: Mapping[Kind, Measure]) -> dict[str, Ints]:
+def _first(columns: Columns, measures: Measures) -> dict[str, Ints]:
     return _combine(*_parts(columns, measures), columns.kind, measures)
 
 
@@ -90,7 +102,7 @@ def _first(columns: Columns, measures: Mapping[Kind, Measure]) -> dict[str, Ints
 FORMULAS = {1: _first}
 
 
-def _parts(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[list[Floats], list[Floats]]:
+def _parts(columns: Columns, measures: Measures) -> tuple[list[Floats], list[Floats]]:
     """The value of each part and the share of it that is assumed."""
     found = (
         _counts(PartName.ADOPTION, ADOPTION, columns, measures),
@@ -106,16 +118,13 @@ def _counts(
     part: PartName,
     weights: Mapping[Any, float],
     columns: Columns,
-    measures: Mapping[Kind, Measure],
+    measures: Measures,
 ) -> tuple[Floats, Floats]:
     summed = np.zeros(len(columns))
     weighed = np.zeros(len(columns))
     for name, weight in weights.items():
         number = COUNTS.index(name)
-        scale = np.array(
-            [np.nan if (s := measures[kind].scales[number]) is None else s for kind in KINDS]
-        )[columns.kind]
-        share = columns.counts[number] / scale
+        share = columns.counts[number] / measures.scales[number][columns.kind]
         present = ~np.isnan(share)
         summed += np.where(present, weight * np.minimum(1.0, share), 0.0)
         weighed += np.where(present, weight, 0.0)
@@ -128,7 +137,7 @@ def _shrunk(summed: Floats, weighed: Floats, part: PartName) -> tuple[Floats, Fl
     return (summed + prior.weight * prior.mean) / whole, prior.weight / whole
 
 
-def _matches(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats, Floats]:
+def _matches(columns: Columns, measures: Measures) -> tuple[Floats, Floats]:
     value = np.full(len(columns), PRIORS[PartName.MATCH_GRAPH].mean)
     share = np.ones(len(columns))
     matched = np.flatnonzero(columns.exposure)
@@ -137,7 +146,7 @@ def _matches(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats
     new = np.append(True, np.logical_or.reduce([np.diff(one) != 0 for one in said]))[: len(matched)]
     # Logarithms and powers are those of the one formula: numpy's own may differ in the last bit.
     found = [
-        of_matches(exposure, utility, measures[KINDS[kind]].match_mean)
+        of_matches(exposure, utility, measures.of[kind].match_mean)
         for exposure, utility, kind in zip(*(one[new].tolist() for one in said), strict=True)
     ]
     if found:
@@ -145,13 +154,13 @@ def _matches(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats
     return value, share
 
 
-def _ages(columns: Columns, measures: Mapping[Kind, Measure]) -> tuple[Floats, Floats]:
+def _ages(columns: Columns, measures: Measures) -> tuple[Floats, Floats]:
     value = np.empty(len(columns))
     share = np.empty(len(columns))
     for number in np.unique(columns.kind).tolist():
         of_kind = np.flatnonzero(columns.kind == number)
         days, which = np.unique(columns.released[of_kind], return_inverse=True)
-        found = [_age(int(day), measures[KINDS[number]]) for day in days]
+        found = [_age(int(day), measures.of[number]) for day in days]
         value[of_kind] = np.array([v for v, _ in found])[which]
         share[of_kind] = np.array([s for _, s in found])[which]
     return value, share
@@ -166,14 +175,14 @@ def _combine(
     values: list[Floats],
     shares: list[Floats],
     kind: NDArray[np.int16],
-    measures: Mapping[Kind, Measure],
+    measures: Measures,
 ) -> dict[str, Ints]:
     now: dict[str, Ints] = {}
     variance = np.zeros(len(kind))
     assumed = np.zeros(len(kind))
     score = np.zeros(len(kind), np.int32)
     for number, part in enumerate(PARTS):
-        weight = np.array([measures[kind].weights[number] for kind in KINDS])[kind]
+        weight = measures.weights[number][kind]
         now[part] = np.rint(values[number] * weight * POINTS).astype(np.int32)
         score += now[part]
         wide = weight * SPREADS[number]

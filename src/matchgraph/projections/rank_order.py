@@ -75,10 +75,10 @@ class Order:
         )
         weight = np.where(entered, 1, -1).astype(np.int32)
         key, low, high = _keys(kind, ids[move], standing), _down(kind, low), _down(kind, high)
-        every = np.arange(256)
+        every = np.arange(int(kind.max(initial=0)) + 1)
         # What other kinds come to before it is the same for all steps of a kind, as those of one
         # kind are next to each other.
-        others = np.append(0, np.cumsum(np.bincount(kind, weight, 256).astype(np.int32)))[kind]
+        others = np.append(0, np.cumsum(np.bincount(kind, weight).astype(np.int32)))[kind]
 
         found = np.zeros((2, len(there)), np.int32)
         before = self._keys.below(_starts(every))[kind]

@@ -1,6 +1,5 @@
 """Every rank at once, after a calibration or a policy, and what is in force since then."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import asyncpg
@@ -10,11 +9,11 @@ import numpy as np
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import MatchMean, Scale, Scales
 from matchgraph.domain.policy import DEFAULTS, KindPolicy
-from matchgraph.domain.ranking import PARTS, Measure
+from matchgraph.domain.ranking import PARTS
 from matchgraph.eventstore.connection import Connection, Fetches
 from matchgraph.projections import rank_tables
 from matchgraph.projections.announcement import announce_all
-from matchgraph.projections.rank_formula import KINDS, NUMBERS, Ints, ranked
+from matchgraph.projections.rank_formula import KINDS, NUMBERS, Ints, Measures, ranked
 
 
 async def in_force(
@@ -72,7 +71,7 @@ async def remember(db: Connection, position: int, at: datetime, scales: Scales) 
 
 
 async def recompute(
-    db: Connection, position: int, day: int, measures: Mapping[Kind, Measure]
+    db: Connection, position: int, day: int, measures: Measures
 ) -> rank_tables.Ranks:
     """Ranks every artifact by these measures, as the event at that position demands. Returns their
     ranks, by id.

@@ -1,6 +1,6 @@
 """The tables of `rank_board` in columns: evidence and ranks read and written, many at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from matchgraph.domain.ranking import CHECKLIST, COUNTS, PARTS, THRESHOLDS
 from matchgraph.eventstore.connection import Connection
+from matchgraph.projections import binary
 from matchgraph.projections.announcement import STATES
-from matchgraph.projections.binary import Rows
 from matchgraph.projections.rank_formula import KINDS, NUMBERS, UNKNOWN_DAY, Columns
 from matchgraph.projections.rank_order import Order
 
@@ -142,27 +142,66 @@ async def read_order(db: Connection) -> Order:
     return Order(kind, id, standing.astype(np.int32), low.astype(np.int32))
 
 
+# The columns of the tables, between those whose values have lengths of their own.
+_EVIDENCE = (
+    binary.Columns({"id": "V16"}, of=14 + len(COUNTS)),
+    binary.Columns({"listed": "?", "released": ">i4", "last_release": ">i4"}),
+    binary.Columns(
+        {
+            **dict.fromkeys((*COUNTS, "checked", "held", "exposure", "utility"), ">f8"),
+            "evidence_position": ">i8",
+            "searchers": ">i4",
+            "discounted": ">i4",
+        }
+    ),
+)
+_BOARD = (
+    binary.Columns({"position": ">i8", "id": "V16"}, of=6 + len(NUMBERS)),
+    binary.Columns(
+        {
+            **dict.fromkeys((*NUMBERS, "place", "band"), ">i4"),
+            "announced": f"V{4 * STATES * len(THRESHOLDS)}",
+        }
+    ),
+)
+_WAS = ("score", "place", "band")
+_HISTORY = binary.Columns(
+    {
+        "position": ">i8",
+        "id": "V16",
+        **dict.fromkeys(("score", "low", "high", "coverage", "place", "band"), ">i4"),
+        **dict.fromkeys((f"was_{name}" for name in _WAS), ">i4"),
+        **dict.fromkeys((*PARTS, *(f"was_{part}" for part in PARTS)), ">i4"),
+        "announce": ">i2",
+        "standing": ">i4",
+    },
+    of=23,
+)
+
+
 async def write_evidence(
-    db: Connection, ranks: Ranks, slugs: Sequence[str], observed: Iterable[bytes]
+    db: Connection, ranks: Ranks, slugs: Sequence[str], observed: Sequence[bytes]
 ) -> None:
     """Adds rows to rank_evidence."""
-    rows = Rows(len(ranks), 15 + len(COUNTS) - 1)
-    rows.add(ranks["id"])
-    rows.add_texts([KIND_NAMES[kind] for kind in ranks["kind"].tolist()])
-    rows.add_texts([slug.encode() for slug in slugs])
-    rows.add(ranks["listed"])
-    for name in ("released", "last_release"):
-        # PostgreSQL counts days from 2000.
-        rows.add(ranks[name] - DAYS_TO_2000, ">i4", null=ranks[name] == UNKNOWN_DAY)
-    rows.add_texts(list(observed))
-    for counts in ranks["counts"].T:
-        rows.add(counts, ">f8", null=np.isnan(counts))
-    for name in ("checked", "held", "exposure", "utility"):
-        rows.add(ranks[name], ">f8")
-    rows.add(ranks["evidence_position"], ">i8")
-    for name in ("searchers", "discounted"):
-        rows.add(ranks[name], ">i4")
-    await rows.copy(db, "rank_evidence")
+    counts = dict(zip(COUNTS, ranks["counts"].T, strict=True))
+    values = {name: ranks[name] for name in RANK.fields or ()} | counts
+    # PostgreSQL counts days from 2000.
+    days = {name: ranks[name] - DAYS_TO_2000 for name in ("released", "last_release")}
+    first, second, third = _EVIDENCE
+    size = len(ranks)
+    rows = binary.joined(
+        first.split(first.filled(size, values), {}),
+        _kinds(ranks),
+        binary.texts([slug.encode() for slug in slugs]),
+        second.split(
+            second.filled(size, values | days), {name: ranks[name] == UNKNOWN_DAY for name in days}
+        ),
+        binary.texts(observed),
+        third.split(
+            third.filled(size, values), {name: np.isnan(count) for name, count in counts.items()}
+        ),
+    )
+    await binary.copy(db, "rank_evidence", rows)
 
 
 DAYS_TO_2000 = 10957
@@ -170,15 +209,21 @@ DAYS_TO_2000 = 10957
 
 async def write_board(db: Connection, ranks: Ranks) -> None:
     """Adds rows to rank_board."""
-    rows = Rows(len(ranks), 6 + len(NUMBERS))
-    rows.add(ranks["position"], ">i8")
-    rows.add(ranks["id"])
-    rows.add_texts([KIND_NAMES[kind] for kind in ranks["kind"].tolist()])
-    for name in (*NUMBERS, "place", "band"):
-        rows.add(ranks[name], ">i4")
+    first, second = _BOARD
     states = ranks["announced"].astype(">i4").reshape(len(ranks), STATES * len(THRESHOLDS))
-    rows.add(states.view(f"V{4 * STATES * len(THRESHOLDS)}"))
-    await rows.copy(db, "rank_board")
+    values = {name: ranks[name] for name in (*NUMBERS, "place", "band")}
+    values["announced"] = states.view(second.dtype["announced"]).ravel()
+    rows = binary.joined(
+        first.split(first.filled(len(ranks), ranks), {}),
+        _kinds(ranks),
+        second.split(second.filled(len(ranks), values), {}),
+    )
+    await binary.copy(db, "rank_board", rows)
+
+
+def _kinds(ranks: Ranks) -> list[bytes]:
+    names = binary.texts(KIND_NAMES)
+    return [names[kind] for kind in ranks["kind"].tolist()]
 
 
 async def write_history(
@@ -190,16 +235,12 @@ async def write_history(
     announce: NDArray[np.int16],
 ) -> None:
     """Adds the changes at these positions to rank_history."""
-    rows = Rows(len(position), 23)
-    rows.add(position, ">i8")
-    rows.add(ids)
-    for name in ("score", "low", "high", "coverage", "place", "band"):
-        rows.add(now[name], ">i4")
-    for name in ("score", "place", "band"):
-        rows.add(was[name], ">i4")
-    for ranks in (now, was):
-        for part in PARTS:
-            rows.add(ranks[part], ">i4")
-    rows.add(announce, ">i2")
-    rows.add(now["standing"], ">i4")
-    await rows.copy(db, "rank_history")
+    values = {
+        **{name: now[name] for name in (*NUMBERS, "place", "band")},
+        **{f"was_{name}": was[name] for name in (*_WAS, *PARTS)},
+        "position": position,
+        "id": ids,
+        "announce": announce,
+    }
+    rows = _HISTORY.filled(len(position), values)
+    await binary.copy(db, "rank_history", rows.tobytes())
