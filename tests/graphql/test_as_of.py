@@ -134,7 +134,7 @@ async def answered(api: Api, query: str, position: int | None) -> bytes:
         # Whom one cannot compare is an answer, too.
         assert error.get("path") == ["compare"], error
         assert error["extensions"]["code"] in ("UNKNOWN_ARTIFACT", "BAD_USER_INPUT"), error
-    return response.content.rpartition(b',"extensions":{"cost"')[0]
+    return response.content.rpartition(b',"extensions":{"cost"')[0] + b"}"
 
 
 async def live(api: Api, url: str, pages: Sequence[int]) -> Answers:

@@ -43,6 +43,7 @@ SIZES: Mapping[str, float] = {
     "Comparison.rows": 16,
     "Comparison.shared": 20,
     "Comparison.similar": 20,
+    "Event.changes": 2,
     "Ledger.keys": 3,
     "OnlyIn.capabilities": 20,
     "PriceSeries.points": 50,
