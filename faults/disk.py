@@ -105,8 +105,10 @@ async def full_log(run: Run) -> None:
             async with small.catalog() as catalog:
                 for _ in run.injections():
                     await catalog.load.more(20, 10)
+                    # Now: there is no room to let anybody in later.
+                    db = await asyncpg.connect(postgres.url)
                     ballast = fill(disk)
-                    await _until_it_ends(postgres)
+                    await _until_it_ends(postgres, db)
                     ballast.unlink()
                     await postgres.stop()
                     await postgres.start()
@@ -116,17 +118,13 @@ async def full_log(run: Run) -> None:
             await postgres.stop()
 
 
-async def _until_it_ends(postgres: Postgres) -> None:
+async def _until_it_ends(postgres: Postgres, db: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Has PostgreSQL ask for ever more of its disk, until it gives up."""
 
     async def ended() -> bool:
         with suppress(asyncpg.PostgresError, *LOST):
-            db = await asyncpg.connect(postgres.url, timeout=5)
-            try:
-                await db.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1 << 20))")
-                await db.execute("SELECT pg_switch_wal()")
-            finally:
-                db.terminate()
+            await db.execute("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1 << 20))")
+            await db.execute("SELECT pg_switch_wal()")
         return not postgres.runs
 
     await until(ended, "PostgreSQL to end for want of space")

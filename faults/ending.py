@@ -47,8 +47,8 @@ async def terminate(run: Run) -> None:
 
 @fault("error-storm", times=3)
 async def error_storm(run: Run) -> None:
-    """Every request fails, thousands of them"""
-    requests = 300 if run.small else 3_000
+    """Every request fails, a thousand of them"""
+    requests = 200 if run.small else 1_000
     secret = "the private words of somebody"
     async with run.catalog() as catalog:
         for _ in run.injections():

@@ -146,6 +146,11 @@ class Load:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the callers were told to stop."""
+        return self._stopping
+
     async def settle(self) -> None:
         """Has the callers stop; returns when each knows what became of its last command. Raises:
         Broken."""
