@@ -79,6 +79,8 @@ MALFORMED: list[str] = [
 async def node(api: Api, id: str) -> tuple[Any, str | None]:
     """What is found, and the code of the error; all else that was asked is answered."""
     answer = await api.answer(NODE, id=id)
+    if "data" not in answer:  # what no argument may be is refused before anything is executed
+        return None, answer["errors"][0]["extensions"]["code"]
     assert answer["data"]["position"]["head"].isdigit()
     code = answer["errors"][0]["extensions"]["code"] if "errors" in answer else None
     return answer["data"]["node"], code

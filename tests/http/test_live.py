@@ -324,7 +324,7 @@ async def test_an_operation_that_is_not_carried_out_ends_with_an_error_and_not_t
             assert (await socket.error())["extensions"]["code"] == code, query
             # With nothing behind it, and the id free again.
             await socket.subscribe(HEAD)
-            assert (await socket.next())["payload"] == {"data": {"position": {"head": "0"}}}
+            assert (await socket.next())["payload"]["data"] == {"position": {"head": "0"}}
             assert await socket.next() == {"id": "1", "type": "complete"}
     async with live.socket() as socket:
         payload = {"query": HEAD, "operationName": "Nobody"}

@@ -156,9 +156,12 @@ class Plans:
 
 
 def is_repeatable(operation: OperationDefinitionNode) -> bool:
-    """Whether it may be begun again: it asks for nothing but what only reads."""
+    """Whether it may be begun again: it asks for nothing but what only reads, and does not wait for
+    a moment to come, for then it would wait twice."""
     return operation.operation is OperationType.QUERY and all(
-        isinstance(field, FieldNode) and field.name.value in REPEATABLE
+        isinstance(field, FieldNode)
+        and field.name.value in REPEATABLE
+        and all(argument.name.value != "asOf" for argument in field.arguments or ())
         for field in operation.selection_set.selections
     )
 

@@ -75,8 +75,10 @@ def decoded(said: str | bytes) -> object:
         return json.loads(text, parse_constant=_refuse)
     except JSONDecodeError:
         raise
+    except UnicodeDecodeError as reason:
+        raise JSONDecodeError(f"byte {reason.start + 1} is none of UTF-8", "", 0) from None
     except (ValueError, RecursionError) as reason:
-        # Of bytes that are not UTF-8, numbers of thousands of digits, and depth.
+        # Of numbers of thousands of digits, and depth.
         raise JSONDecodeError(str(reason)[:100], "", 0) from None
 
 

@@ -53,6 +53,7 @@ class Snapshot:
         self._asking: asyncio.Task[object] | None = None
         self._ended = False
         self._stands_at: int | None = None
+        self._refused: str | None = None
         self.statements = 0
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
@@ -66,6 +67,9 @@ class Snapshot:
             if self._ended:
                 # Whoever is late must not take a connection that nobody would give back.
                 raise Unavailable("this view of the read models has ended")
+            if self._refused is not None:
+                # Each field of an answer would wait as long for the same connection.
+                raise Unavailable(self._refused)
             self._asking = asyncio.current_task()
             try:
                 if self._connection is None:
@@ -78,7 +82,10 @@ class Snapshot:
                 self.statements += 1
                 return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
             except (*LOST, *FULL) as reason:
-                raise Unavailable(f"the database cannot answer now: {reason}") from reason
+                said = f"the database cannot answer now: {reason}"
+                if self._connection is None:
+                    self._refused = said
+                raise Unavailable(said) from reason
             finally:
                 self._asking = None
 
