@@ -448,7 +448,8 @@ class Catalog:
         async def there() -> bool:
             return await self.reached() >= head
 
-        await until(there, "the read models to catch up")
+        # A small catalog takes no time, a large one a millisecond for each event.
+        await until(there, "the read models to catch up", patience=PATIENCE + head / 200)
 
     async def all_heard(self, follower: Follower) -> int:
         """Returns when that follower of the catalog has heard of everything there is, in order; of

@@ -14,7 +14,6 @@ from typing import Any
 import redis.asyncio as redis
 from cross_web import AsyncHTTPRequestAdapter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from redis.exceptions import RedisError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -71,7 +70,7 @@ from matchgraph.http.upkeep import calibrating, projecting
 from matchgraph.ledger.head import Signer
 from matchgraph.ledger.watch import Watched, watched
 from matchgraph.observe.observer import Observer
-from matchgraph.projections.redis_client import open_client
+from matchgraph.projections.redis_client import REDIS_AWAY, open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
@@ -471,5 +470,5 @@ async def _watched(pool: Pool) -> Watched | None:
 async def _answers(client: "redis.Redis") -> bool:
     try:
         return bool(await client.ping())
-    except (RedisError, OSError):
+    except REDIS_AWAY:
         return False

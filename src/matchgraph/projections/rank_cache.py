@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import msgspec
 import redis.asyncio as redis
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.eventstore.connection import Connection, advisory_lock, connect
@@ -26,7 +26,7 @@ from matchgraph.eventstore.store import PROJECTED
 from matchgraph.observe.operation import REDIS, step
 from matchgraph.projections.projection import READING
 from matchgraph.projections.ranked import COLUMNS, TABLES, Ranked
-from matchgraph.projections.redis_client import HISTORY
+from matchgraph.projections.redis_client import HISTORY, REDIS_AWAY
 from matchgraph.projections.runner import AWAY
 
 log = logging.getLogger(__name__)
@@ -300,7 +300,7 @@ async def _send(client: "redis.Redis", commands: Sequence[Command]) -> list[Any]
             for command in commands:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute(raise_on_error=False))
-    except (RedisError, OSError) as reason:
+    except REDIS_AWAY as reason:
         raise CacheAway(f"{type(reason).__name__}: {reason}") from reason
 
 

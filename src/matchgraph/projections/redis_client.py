@@ -8,9 +8,13 @@ import asyncio
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from matchgraph.eventstore.connection import Fetches
 
+# How a client says that Redis is away. uvloop calls a line that the other end closed while it was
+# being opened a RuntimeError.
+REDIS_AWAY = (RedisError, OSError, RuntimeError)
 # Units: seconds.
 PATIENCE = 10.0
 # What tells one log from others in the same Redis; no row while it is empty.
