@@ -236,7 +236,7 @@ def test_a_manifest_is_imported_once(tmp_path: Path, ours: dict[str, str]) -> No
     assert "1 unchanged (0 events)" in again.stdout
 
     # And what it led to can be computed anew.
-    found = run(tmp_path, "rebuild", "all", **ours)
+    found = run(tmp_path, "rebuild", "--all", **ours)
     assert found.returncode == 0, found
     assert "artifact_listing is rebuilt up to position 1.\n" in found.stdout
     assert found.stdout.count("is rebuilt up to position 1.") >= 4
@@ -312,7 +312,7 @@ def test_signals_that_cannot_be_taken_are_named_by_line_and_the_rest_imported(
 def test_a_database_that_nobody_migrated_is_not_worked_on(tmp_path: Path, servers: Servers) -> None:
     urls = {"DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
     postgres = url_of(servers.database_url, "postgres")
-    found = run(tmp_path, "rebuild", "all", **{**urls, "DATABASE_URL": postgres})
+    found = run(tmp_path, "rebuild", "--all", **{**urls, "DATABASE_URL": postgres})
     assert found.returncode == 1, found
     assert "run `matchgraph migrate` first" in found.stderr
     assert "Traceback" not in found.stderr
@@ -641,7 +641,7 @@ def test_a_replay_without_space_for_its_rows_says_so_and_leaves_nothing(
 def test_verification_says_what_differs_and_where(tmp_path: Path, ours: dict[str, str]) -> None:
     (tmp_path / "good.yaml").write_text(GOOD)
     run(tmp_path, "import", "manifest", "good.yaml", **ours)
-    run(tmp_path, "rebuild", "all", **ours)
+    run(tmp_path, "rebuild", "--all", **ours)
     good = run(tmp_path, "verify", **ours)
     assert good.returncode == 0, good
     assert "rank_board agrees with the log up to position 1.\n" in good.stdout
