@@ -15,7 +15,7 @@ from matchgraph.servers import Servers
 from tests.conftest import url_of
 from tests.upgrades.watched import objections
 
-# The last migration of before the rules, which hold from the first release on that others go on from.
+# The last migration of before the rules: they hold from where others go on.
 BASELINE = "0020"
 FILES = sorted(migrate.folder().glob("*.sql"))
 
