@@ -407,6 +407,7 @@ async def pay_alone(
     await pay(purse, bill_for(purse, points))
 
 
-@lru_cache(maxsize=500)
+# A document may take a megabyte, and subscribers ask for few different ones.
+@lru_cache(maxsize=50)
 def _parsed(query: str) -> DocumentNode:
     return parse(query, max_tokens=MOST_TOKENS)

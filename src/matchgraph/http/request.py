@@ -17,7 +17,7 @@ from typing import Any
 from graphql import GraphQLError, OperationDefinitionNode, OperationType, parse
 from starlette.datastructures import Headers
 
-from matchgraph.graphql.sharing import MOST_TOKENS
+from matchgraph.graphql.sharing import LONGEST_QUERY, MOST_TOKENS
 
 JSON = "application/json"
 RESPONSE = "application/graphql-response+json"
@@ -219,9 +219,15 @@ def wants_stream(accept: str, operation: OperationType | None) -> bool:
     return kinds[:1] == [EVENTS] or (EVENTS in kinds and operation is OperationType.SUBSCRIPTION)
 
 
-@lru_cache(maxsize=500)
 def operation_of(query: str, name: str | None) -> OperationType | None:
     """What sort of operation is meant; None where only carrying it out can tell."""
+    # Those who send long ones may send another each time, and each would be remembered.
+    find = _operation_of if len(query) <= LONGEST_QUERY else _operation_of.__wrapped__
+    return find(query, name)
+
+
+@lru_cache(maxsize=500)
+def _operation_of(query: str, name: str | None) -> OperationType | None:
     try:
         document = parse(query, max_tokens=MOST_TOKENS, no_location=True)
     except (GraphQLError, RecursionError):
