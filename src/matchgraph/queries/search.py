@@ -22,7 +22,7 @@ from matchgraph.queries.conditions import Arguments, Condition
 from matchgraph.queries.snapshot import Snapshot
 
 # So many candidates each side puts forward; no search has more results than both together.
-BY_WORDS = 40
+BY_WORDS = 30
 BY_MEANING = 80
 BY_WORDS_ALONE = 120
 # Of a large catalog there are enough that fit well, and each costs reading its texts.
@@ -30,7 +30,7 @@ BY_MEANING_OF_MANY = 40
 # So many postings are read to find candidates, those of the rarest terms first, and of a term those
 # where it weighs most. What the others weigh is looked up for the candidates alone, so a search
 # costs the same however common its words are. Examples bring more terms than a need has.
-MOST_POSTINGS = 1_000
+MOST_POSTINGS = 500
 MOST_POSTINGS_LIKE = 3_000
 # So many of the best by words are looked at for whether they meet the conditions.
 MOST_LOOKED_AT = 1_000
