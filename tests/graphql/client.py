@@ -64,10 +64,10 @@ class Api:
 
 @asynccontextmanager
 async def serving(database_url: str, redis_url: str, **options: Any) -> AsyncIterator[Api]:
-    """The application, started and stopped as a server would."""
-    served = app(
-        database_url, redis_url, **{"secrets": SECRETS, "search_keys": SEARCH_KEYS, **options}
-    )
+    """The application, started and stopped as a server would. It makes each answer anew, unless
+    told how much of them to keep: what a test changes shows at once."""
+    usual = {"secrets": SECRETS, "search_keys": SEARCH_KEYS, "kept_answers": 0}
+    served = app(database_url, redis_url, **{**usual, **options})
     transport = httpx.ASGITransport(served, raise_app_exceptions=False)
     async with (
         served.router.lifespan_context(served),

@@ -120,8 +120,9 @@ async def served(
     configuration: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> AsyncIterator[Served]:
-    """A server in this process, which ends as one that is told to."""
-    made = app(database_url, redis_url, **options)
+    """A server in this process, which ends as one that is told to. It keeps no answers, unless told
+    how much of them."""
+    made = app(database_url, redis_url, **{"kept_answers": 0, **options})
     listening = socket.create_server(("127.0.0.1", port))
     if small:
         small_buffers(listening)

@@ -39,6 +39,7 @@ from matchgraph.queries.match_graph import Match as MatchValue
 from matchgraph.queries.page import MOST, Page
 from matchgraph.queries.price import Observation
 from matchgraph.queries.rank import Asked
+from matchgraph.queries.touched import CATALOG
 
 if TYPE_CHECKING:
     from matchgraph.graphql.history import EventConnection, PriceSeries, RankSeries
@@ -597,7 +598,9 @@ class ArtifactConnection(Connection[Artifact]):
 
     @strawberry.field(description="How many artifacts the filter lets through in all.")
     async def total_count(self, info: Info) -> int:
-        return await queries.count(info.context.view(info).snapshot, self.meant)
+        snapshot = info.context.view(info).snapshot
+        with snapshot.notes.of(CATALOG):
+            return await queries.count(snapshot, self.meant)
 
 
 @strawberry.input(description="Which artifacts are meant; what is left out does not matter.")
@@ -703,7 +706,8 @@ class ArtifactQuery:
     ) -> ArtifactConnection:
         meant = filter.to_query() if filter is not None else Filter()
         view = await info.context.look(info, as_of)
-        page = await queries.listed(view.snapshot, meant, order_by, first, after)
+        with view.snapshot.notes.of(CATALOG):
+            page = await queries.listed(view.snapshot, meant, order_by, first, after)
         return ArtifactConnection(
             edges=edges(page, Artifact.of),
             page_info=page_info(page, after),

@@ -186,7 +186,11 @@ class _Compared:
     @cached_property
     def duels(self) -> "asyncio.Task[list[HeadToHeadValue]]":
         """How each two of them fared where both were examined."""
-        return asyncio.ensure_future(match_graph.head_to_head(self.view.snapshot, self.ids))
+        return asyncio.ensure_future(self._duels())
+
+    async def _duels(self) -> list[HeadToHeadValue]:
+        with self.view.snapshot.notes.of(*map(str, self.ids)):
+            return await match_graph.head_to_head(self.view.snapshot, self.ids)
 
     async def _capabilities(self) -> list[list[Offered]]:
         load = self.view.loaders.capabilities.load
@@ -196,13 +200,15 @@ class _Compared:
     async def _aligned(self) -> tuple[Basis, Aligned]:
         offered = await self.capabilities
         sides = [tuple(one.capability for one in own) for own in offered]
-        near = await meaning.nearness(
-            self.view.snapshot,
-            [
-                Described(listing.id, listing.facts.name or "", side)
-                for listing, side in zip(self.listings, sides, strict=True)
-            ],
-        )
+        described = [
+            Described(listing.id, listing.facts.name or "", side)
+            for listing, side in zip(self.listings, sides, strict=True)
+        ]
+        with self.view.snapshot.notes.of(*map(str, self.ids)):
+            near = await meaning.nearness(self.view.snapshot, described)
+        if near.basis is Basis.WORDS:
+            # No event says when the last of the texts is embedded.
+            self.view.snapshot.notes.give_up()
         # In a thread, as everything that takes longer the more the artifacts can do: whoever else
         # asks this process need not wait for it.
         found = await asyncio.to_thread(

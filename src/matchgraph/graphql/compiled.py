@@ -129,6 +129,14 @@ class Plans:
             return None
         return data
 
+    def may_repeat(self, name: str | None) -> bool:
+        """Whether there is one operation of that name, and it may be begun again."""
+        try:
+            self._operation(name)
+        except Uncompiled:
+            return False
+        return True
+
     def _operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation meant. Raises: Uncompiled."""
         found = [

@@ -21,6 +21,7 @@ from matchgraph.projections.changes import Mark
 from matchgraph.queries.as_of import answerable
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import Feeds
+from matchgraph.queries.notes import Notes
 from matchgraph.queries.position import reach
 from matchgraph.queries.searching import Searching
 from matchgraph.queries.snapshot import Past, Snapshot
@@ -59,9 +60,9 @@ class View:
 
 @dataclass
 class Context:
-    """Made anew for every operation. `past` is where the read models are as of then; `course` is
-    None where only one answer can be given. `role` is what the one who asks may do, and
-    `shows_schema` says whether they may look around in the schema.
+    """Made anew for every operation. `notes` are of what its answer rests on; `past` is where the
+    read models are as of then; `course` is None where only one answer can be given. `role` is what
+    the one who asks may do, and `shows_schema` says whether they may look around in the schema.
 
     `searcher` is who searches, as a pseudonym; `keys` seal what searchers write; `secrets`, newest
     first, sign outcome tokens, and `recent` are the reports of outcomes that were discarded lately,
@@ -92,6 +93,7 @@ class Context:
     bill: Bill | None = None
     observer: Observer | None = None
     transport: str = "http"
+    notes: Notes = field(default_factory=lambda: Notes(complete=False), repr=False)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
     # By position, and by the top-level field that is answered from it.
@@ -107,6 +109,8 @@ class Context:
         BeforeHistory, TimeInFuture, InFuture, Stuck, Behind, Unavailable."""
         if as_of is None:
             return self._now
+        # The past does not change, but how it is read may; and nobody asks for it twice in a row.
+        self.notes.give_up()
         position = await as_of.found(self.pool)
         await answerable(self.pool, self.store.listener, position)
         view = self._as_of.get(position)
@@ -117,11 +121,11 @@ class Context:
 
     @cached_property
     def _now(self) -> View:
-        return View(Snapshot(self.pool), self.boards, self.keys)
+        return View(Snapshot(self.pool, self.notes), self.boards, self.keys)
 
     @cached_property
     def _past(self) -> Past:
-        return Past(self.past)
+        return Past(self.past, self.notes)
 
     @property
     def seen(self) -> int:
@@ -144,6 +148,11 @@ class Context:
             await reach(self.pool, self.store.listener, position)
             await self.look_again()
             self._seen = position
+
+    async def note_position(self) -> None:
+        """Notes what the answer is as of, if it is known. Raises: Unavailable."""
+        if "_now" in vars(self):
+            await self._now.snapshot.note_position()
 
     async def look_again(self) -> None:
         """Makes what is read from now on be as it is then."""

@@ -43,6 +43,12 @@ class Documents:
             self._by_text.move_to_end(text)
         return found
 
+    def may_repeat(self, text: str | None, operation_name: str | None) -> bool:
+        """Whether that operation only reads, as far as it is known: what was never asked before is
+        not."""
+        found = None if text is None else self.find(text)
+        return found is not None and found.plans.may_repeat(operation_name)
+
     def of(self, document: DocumentNode) -> Prepared | None:
         """What is known of that very document, if it is kept."""
         return self._by_id.get(id(document))

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Annotated
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from strawberry.types import ExecutionResult as StreamedResult
 from strawberry.types import StreamExecutionResult
 
 from matchgraph.eventstore.errors import Conflict, KeyReused, OutcomeUnknown, Unavailable
+from matchgraph.graphql.compiled import is_repeatable
 from matchgraph.graphql.context import Context
 from matchgraph.graphql.limits import MOST_ERRORS
 from matchgraph.graphql.scalars import BadInput, Position, _read_position
@@ -196,8 +198,21 @@ class OneView(SchemaExtension):
         """Gives the connection back whatever happens."""
         try:
             yield
+            await self._finish()
         finally:
             await self.execution_context.context.close()
+
+    async def _finish(self) -> None:
+        """Notes what the answer is as of, if it may be given again."""
+        execution = self.execution_context
+        context: Context = execution.context
+        operation = _operation(execution.graphql_document, execution.operation_name)
+        result = execution.result
+        if result is None or result.errors or not context.notes.complete or operation is None:
+            return
+        if is_repeatable(operation) and _at_least(operation) is None:
+            with suppress(Unavailable):
+                await context.note_position()
 
     async def on_stream_result(self, result: StreamExecutionResult) -> AsyncIterator[None]:
         """The next change of a subscription is answered from a view of its own."""

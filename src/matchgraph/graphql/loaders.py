@@ -1,7 +1,7 @@
 """Related objects, one statement per relation and request."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -22,9 +22,12 @@ from matchgraph.queries.match_graph import Match
 from matchgraph.queries.page import Page
 from matchgraph.queries.price import Observation
 from matchgraph.queries.snapshot import Snapshot
+from matchgraph.queries.touched import CATALOG, INTENTS, NAMES, board
 
 K = TypeVar("K")
 V = TypeVar("V")
+# What is looked up of one artifact, which it names.
+Own = TypeVar("Own", bound=UUID | tuple[UUID, *tuple[object, ...]] | rank.Asked)
 
 
 class Loader(DataLoader[K, V]):
@@ -41,17 +44,27 @@ class Loaders:
 
     def __init__(self, snapshot: Snapshot, boards: Boards, keys: SearcherKeys) -> None:
         def loader(
-            load: Callable[[Snapshot, Sequence[K]], Awaitable[Sequence[V]]],
-        ) -> Loader[K, V]:
-            async def batch(keys: list[K]) -> Sequence[V | BaseException]:
-                with span(f"load {load.__module__}.{load.__name__}", keys=len(keys)):
+            load: Callable[[Snapshot, Sequence[Own]], Awaitable[Sequence[V]]], *besides: str
+        ) -> Loader[Own, V]:
+            """What is loaded is of the artifacts that the keys name, and of the marks `besides`."""
+
+            async def batch(keys: list[Own]) -> Sequence[V | BaseException]:
+                named = span(f"load {load.__module__}.{load.__name__}", keys=len(keys))
+                with named, snapshot.notes.of(*map(_artifact, keys), *besides):
                     return list(await load(snapshot, keys))
 
             return Loader(batch)
 
-        self.by_slug: Loader[str, Listing | None] = loader(artifact.by_slugs)
+        async def by_slugs(slugs: list[str]) -> Sequence[Listing | BaseException | None]:
+            with span(f"load {artifact.__name__}.by_slugs", keys=len(slugs)), snapshot.notes.of():
+                found = await artifact.by_slugs(snapshot, slugs)
+            for slug, listing in zip(slugs, found, strict=True):
+                snapshot.notes.add(_led(slug, listing))
+            return list(found)
+
+        self.by_slug: Loader[str, Listing | None] = Loader(by_slugs)
         self.by_id: Loader[UUID, Listing | None] = loader(artifact.by_ids)
-        self.aliases: Loader[UUID, list[str]] = loader(artifact.aliases)
+        self.aliases: Loader[UUID, list[str]] = loader(artifact.aliases, NAMES)
         self.capabilities: Loader[tuple[UUID, int, str | None], Page[Offered]] = loader(
             capability.of_artifacts
         )
@@ -65,11 +78,26 @@ class Loaders:
         self.ranked: Loader[UUID, Ranked | None] = loader(rank.ranked)
         self.explained: Loader[UUID, Rank | None] = loader(rank.explained)
         self.rank_history: Loader[rank.Asked, Page[RankChange]] = loader(rank.history)
-        self.standing: Loader[UUID, Standing] = loader(boards.standings)
+        self.standing: Loader[UUID, Standing] = loader(boards.standings, board(None))
         self.times_matched_by: Loader[tuple[UUID, str], tuple[int, int]] = loader(
             match_graph.times_matched_by
         )
         self.times_matched: Loader[UUID, int] = loader(match_graph.times_matched)
         self.match_edges: Loader[tuple[UUID, int, str | None], Page[Match]] = loader(
-            lambda view, asked: match_graph.edges_of(view, keys, asked)
+            lambda view, asked: match_graph.edges_of(view, keys, asked), INTENTS
         )
+
+
+def _artifact(key: UUID | tuple[UUID, *tuple[object, ...]] | rank.Asked) -> str:
+    """The mark of the artifact that a key names."""
+    if isinstance(key, rank.Asked):
+        return str(key.artifact_id)
+    return str(key[0] if isinstance(key, tuple) else key)
+
+
+def _led(slug: str, listing: Listing | None) -> Iterable[str]:
+    """The marks of where a slug led."""
+    if listing is None:
+        # Whoever is registered or renamed next may be meant by it.
+        return (CATALOG, NAMES)
+    return (str(listing.id),) if slug == listing.slug else (str(listing.id), NAMES)

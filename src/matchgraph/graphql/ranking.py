@@ -35,6 +35,7 @@ from matchgraph.graphql.scalars import Amount, BadInput, Position, text
 from matchgraph.queries import rank as queries
 from matchgraph.queries.position import reach
 from matchgraph.queries.snapshot import viewing
+from matchgraph.queries.touched import board
 
 if TYPE_CHECKING:
     from matchgraph.graphql.subscription import RankChange
@@ -97,7 +98,11 @@ class RankQuery:
     ) -> RankBoardConnection:
         context = info.context
         view = await context.look(info, as_of)
-        found = await context.boards.page(view.snapshot, kind, first, after, at_least=context.seen)
+        with view.snapshot.notes.of(board(kind)):
+            found = await context.boards.page(
+                view.snapshot, kind, first, after, at_least=context.seen
+            )
+        view.snapshot.notes.read_at(found.position)
         ids = [own.ranked.artifact_id for _, own in found.page.items]
         listings = await view.loaders.by_id.load_many(ids)
         return RankBoardConnection(
@@ -163,12 +168,14 @@ class RankQuery:
     @strawberry.field(description="How much each part weighs, for every kind.")
     async def rank_policies(self, info: Info, as_of: Then = None) -> list[RankPolicy]:
         view = await info.context.look(info, as_of)
-        return [RankPolicy.of(one) for one in await queries.policies(view.snapshot)]
+        with view.snapshot.notes.of():
+            return [RankPolicy.of(one) for one in await queries.policies(view.snapshot)]
 
     @strawberry.field(description="What ranks are measured by; null before the first calibration.")
     async def rank_calibration(self, info: Info, as_of: Then = None) -> RankCalibration | None:
         view = await info.context.look(info, as_of)
-        found = await queries.calibration(view.snapshot)
+        with view.snapshot.notes.of():
+            found = await queries.calibration(view.snapshot)
         return None if found is None else RankCalibration.of(found)
 
 

@@ -30,11 +30,11 @@ from matchgraph.commands.search import Recent
 from matchgraph.commands.searcher import at, intent_secret, named
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
-from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
+from matchgraph.graphql.documents import Documents
 from matchgraph.graphql.limits import LONGEST_EXECUTION
 from matchgraph.graphql.observe import HTTP, SHARED, WEBSOCKET, trace_fields
 from matchgraph.graphql.schema import build
@@ -46,12 +46,13 @@ from matchgraph.http.access import (
     Caller,
     Doors,
     Unauthenticated,
-    given,
     refusal,
 )
+from matchgraph.http.answers import MOST_KEPT, Answers, Pending
 from matchgraph.http.budget import Allowance, Budgets, tell
 from matchgraph.http.clients import Clients
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
+from matchgraph.http.front import PENDING, Found, Front
 from matchgraph.http.live import SEND, LiveView
 from matchgraph.http.manifests import read
 from matchgraph.http.observe import (
@@ -74,11 +75,14 @@ from matchgraph.projections.redis_client import REDIS_AWAY, open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
 from matchgraph.queries.feed import open_feeds
+from matchgraph.queries.notes import Notes
 from matchgraph.queries.searching import Searching
 from matchgraph.queries.snapshot import open_past
+from matchgraph.queries.touched import Touched
 
 log = logging.getLogger(__name__)
 
+PATH = "/graphql"
 MOST_BODY = 1_000_000
 # Units: seconds that a command waits for a database that is away: a caller is to know within five.
 PATIENCE = 4.0
@@ -100,7 +104,7 @@ class Application(Starlette):
                 message["headers"] = [*message.get("headers", ()), NO_SNIFFING]
             await send(message)
 
-        if scope["type"] == "http" and scope["path"] == "/graphql":
+        if scope["type"] == "http" and scope["path"] == PATH:
             await observed(self.state.observer, super().__call__, scope, receive, sending)
         else:
             await super().__call__(scope, receive, sending)
@@ -110,13 +114,7 @@ class Api(LiveView):
     """GraphQL over HTTP, graphql-transport-ws and graphql-sse."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, once it is known who asks. (On a WebSocket that is known later.)"""
-        if scope["type"] == "http":
-            try:
-                scope[CALLER] = await scope["app"].state.doors.admit(given(scope))
-            except (Unauthenticated, Unavailable) as reason:
-                await refusal(scope, reason)(scope, receive, send)
-                return
+        """Answers one request."""
         # Who goes away before the request is whole has made no mistake for the log.
         with suppress(ClientDisconnect):
             await super().__call__(scope, receive, send)
@@ -130,6 +128,7 @@ class Api(LiveView):
         """One context for each operation."""
         state = request.app.state
         caller: Caller = request.scope.get(CALLER, NOBODY)
+        pending: Pending | None = request.scope.get(PENDING)
         said = request.headers.get("x-request-id", "")
         request_id = request.scope.get(REQUEST_ID) or request_id_of(said.encode("latin-1"))
         return Context(
@@ -152,6 +151,7 @@ class Api(LiveView):
             patience=state.patience,
             observer=state.observer,
             transport=HTTP if request.scope["type"] == "http" else WEBSOCKET,
+            notes=Notes(complete=False) if pending is None else pending.notes,
         )
 
     async def execute_single(
@@ -163,11 +163,23 @@ class Api(LiveView):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """The result, of which the answer's head says what it cost and whether it was refused."""
+        """The result, of which the answer's head says what it cost and whether it was refused.
+        Raises: Found, BadRequest."""
+
+        pending: Pending | None = request.scope.get(PENDING)
+        documents: Documents = self.schema.documents  # type: ignore[attr-defined]
+        if pending is not None and documents.may_repeat(
+            request_data.query, request_data.operation_name
+        ):
+            kept = await request.app.state.answers.claim(pending)
+            if kept is not None:
+                raise Found(kept)
         result = await super().execute_single(
             request, request_adapter, sub_response, context, root_value, request_data
         )
         tell(sub_response, context.bill, result)
+        if pending is not None:
+            pending.bill = context.bill
         return result
 
 
@@ -200,6 +212,7 @@ def app(
     allowance: Allowance = Allowance(),  # noqa: B008 (it cannot be changed)
     patience: float = LONGEST_EXECUTION,
     federation: bool = False,
+    kept_answers: int = MOST_KEPT,
     observer: Observer | None = None,
 ) -> Starlette:
     """The application over these servers; with `project`, it also keeps the read models, with
@@ -212,7 +225,8 @@ def app(
     of a key holds for `lately` seconds. In production, `metrics_token` shows how it is doing.
     `allowance` is what each may have, and an execution is ended after `patience` seconds. With
     `trusted` manifests, the operations in them run and no others; with `federation`, a gateway can
-    take the schema for a subgraph. The `observer` is told of every operation.
+    take the schema for a subgraph. So many bytes of answers are kept for who asks the same again;
+    with 0, none. The `observer` is told of every operation.
 
     Raises: BadManifest.
     """
@@ -255,6 +269,14 @@ def app(
             app.state.clients = Clients()
             app.state.budgets = Budgets(app.state.redis, allowance)
             app.state.seats = Seats(allowance)
+            app.state.answers = None
+            if kept_answers:
+                touched = Touched(database_url, store.listener)
+                app.state.answers = Answers(
+                    touched, app.state.redis, metrics=metrics, most=kept_answers
+                )
+                following = asyncio.create_task(touched.run(), name="what is touched")
+                stack.push_async_callback(stop, following)
             app.state.patience = patience
             guard = app.state.clients.guard(app.state.doors, store.listener)
             stack.push_async_callback(stop, asyncio.create_task(guard, name="guard"))
@@ -290,14 +312,14 @@ def app(
         trace_fields(api.schema)
     served = Application(
         routes=[
-            Route("/", lambda _: RedirectResponse("/graphql")),
+            Route("/", lambda _: RedirectResponse(PATH)),
             Route("/healthz", alive),
             Route("/readyz", ready),
             Route("/metrics", metrics),
-            Route("/graphql", api),
-            WebSocketRoute("/graphql", api),
+            Route(PATH, api),
+            WebSocketRoute(PATH, api),
         ],
-        middleware=[Middleware(Cors, origins=allowed)],
+        middleware=[Middleware(Cors, origins=allowed), Middleware(Front, path=PATH)],
         lifespan=lifespan,
         max_body_size=MOST_BODY,
     )

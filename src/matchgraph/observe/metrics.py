@@ -126,7 +126,7 @@ class Metrics:
         for transport in ("websocket", "sse"):
             for reason in (SLOW, SILENT):
                 self.dropped.labels(transport, reason)
-        for cache in ("board", "card"):
+        for cache in ("answer", "board", "card"):
             for found in ("hit", "miss"):
                 self._counters["cache_lookups"].labels(cache, found)
         # What is counted for each operation is counted here first, for a fraction of the price.

@@ -11,7 +11,9 @@ from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, open_
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.observe.operation import POOL, step
 from matchgraph.projections.projection import READING
+from matchgraph.queries.notes import Notes
 from matchgraph.queries.position import Behind
+from matchgraph.queries.touched import STANDS
 
 # Units: seconds that a request waits for a connection.
 PATIENCE = 5
@@ -46,8 +48,9 @@ class Snapshot:
 
     as_of: int | None = None
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, notes: Notes | None = None) -> None:
         self._pool = pool
+        self.notes = notes or Notes(complete=False)
         self._connection: Connection | None = None
         self._turn = asyncio.Lock()
         self._asking: asyncio.Task[object] | None = None
@@ -58,6 +61,7 @@ class Snapshot:
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Raises: Unavailable."""
+        self.notes.read()
         return await self._fetch(None, query, *arguments)
 
     async def _fetch(
@@ -129,8 +133,20 @@ class Snapshot:
     async def position(self) -> int:
         """The position that everything in this view is up to: that of the read model furthest
         behind. Raises: Unavailable."""
-        rows = await self.fetch("SELECT coalesce(min(position), 0) FROM projection_checkpoint")
+        with self.notes.of():
+            rows = await self.fetch("SELECT coalesce(min(position), 0) FROM projection_checkpoint")
         return int(rows[0][0])
+
+    async def note_position(self) -> None:
+        """Notes where the read models stand in this view, if all stand at the same position, and if
+        anything was read of them. Raises: Unavailable."""
+        if self._connection is None:
+            return
+        with self.notes.of():
+            rows = await self.fetch(STANDS)
+        low, high, era = rows[0]
+        if low == high and era is not None:
+            self.notes.stood(low, era)
 
     async def close(self) -> None:
         """Ends the view for good."""
@@ -151,8 +167,8 @@ class Snapshot:
 class Past:
     """Views as of any number of positions, over one connection of `pool` (see `open_past`)."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._line = Snapshot(pool)
+    def __init__(self, pool: Pool, notes: Notes | None = None) -> None:
+        self._line = Snapshot(pool, notes)
 
     def at(self, position: int) -> Snapshot:
         """The view as of that position; it ends with all others."""
@@ -171,12 +187,13 @@ class _Then(Snapshot):
     """What was there then, out of the schema `as_of`, whose views are named as what they show."""
 
     def __init__(self, line: Snapshot, position: int) -> None:
-        super().__init__(line._pool)
+        super().__init__(line._pool, line.notes)
         self._line = line
         self.as_of = position
 
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Raises: Behind, NotKept, Unavailable."""
+        self.notes.read()
         return await self._line._fetch(self.as_of, query, *arguments)
 
     def another(self) -> Snapshot:
