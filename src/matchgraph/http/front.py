@@ -55,6 +55,9 @@ class Front:
         try:
             caller: Caller = await state.doors.admit(given(scope))
         except (Unauthenticated, Unavailable) as reason:
+            # The connection of whoever is answered in the middle of a body is closed, and with it
+            # goes what they send next.
+            await _read(receive)
             await refusal(scope, reason)(scope, receive, send)
             return
         scope[CALLER] = caller
