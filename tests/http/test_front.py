@@ -340,3 +340,15 @@ async def test_what_is_no_request_is_refused_as_ever(
         answers = [await api.http.post("/graphql", content=body, headers=JSON) for _ in range(2)]
         assert {answer.status_code for answer in answers} == {400}
         assert hits(api) == (0, 0)
+
+
+async def test_a_page_of_another_origin_may_read_a_known_answer(url: str, servers: Servers) -> None:
+    async with keeping(url, servers, origins=["https://pages.example"]) as api:
+        await append(api.store, rich(1))
+        await caught_up(api)
+        for origin, allowed in (("https://pages.example", True), ("https://other.example", False)):
+            made, kept = [await post(api, origin=origin) for _ in range(2)]
+            assert ("access-control-allow-origin" in kept.headers) is allowed
+            for name in ("access-control-allow-origin", "access-control-expose-headers", "vary"):
+                assert kept.headers.get(name) == made.headers.get(name), name
+        assert hits(api) == (3, 1)

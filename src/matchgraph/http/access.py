@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 
-from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -197,10 +196,10 @@ class Doors:
 
 def given(scope: Scope) -> str | None:
     """What stands in the header `Authorization`. Raises: Unauthenticated for several of them."""
-    said = Headers(scope=scope).getlist("authorization")
+    said = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(said) > 1:
         raise Unauthenticated("There is more than one Authorization; send one.")
-    return said[0] if said else None
+    return said[0].decode("latin-1") if said else None
 
 
 def refusal(scope: Scope, reason: Unauthenticated | Unavailable) -> Response:

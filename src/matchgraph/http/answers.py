@@ -52,12 +52,18 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 @dataclass
 class Pending:
     """A request whose answer may be kept: what it is known by, what the answer rests on and costs,
-    as far as it is made, and whether others wait for it."""
+    as far as it is made, and whether others wait for it; or the answer that was `found` instead of
+    being made."""
 
     key: bytes
     notes: Notes = field(default_factory=Notes)
     bill: Bill | None = None
     is_claimed: bool = False
+    found: Kept | None = None
+
+
+class Found(Exception):
+    """The answer need not be made."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -119,18 +125,22 @@ class Answers:
             self._sharing.add(task)
             task.add_done_callback(self._sharing.discard)
 
-    async def claim(self, pending: Pending) -> Kept | None:
-        """The answer, if somebody made the same meanwhile, here or elsewhere; None: it has to be
-        made, and whoever asks for the same in this process waits until it is released."""
+    async def claim(self, pending: Pending) -> None:
+        """Returns if the answer has to be made; whoever asks for the same in this process waits
+        until it is released. Raises: Found, if somebody made the same meanwhile, here or
+        elsewhere."""
         other = self._making.get(pending.key)
         if other is not None:
             await other.wait()
             # If that came to nothing, all who waited make their own: nobody knows whether the next
             # one would be kept.
-            return self.get(pending.key)
-        self._making[pending.key] = asyncio.Event()
-        pending.is_claimed = True
-        return await self._fetch(pending.key)
+            pending.found = self.get(pending.key)
+        else:
+            self._making[pending.key] = asyncio.Event()
+            pending.is_claimed = True
+            pending.found = await self._fetch(pending.key)
+        if pending.found is not None:
+            raise Found
 
     def release(self, pending: Pending) -> None:
         """The answer is made, or will not be."""

@@ -30,6 +30,7 @@ from matchgraph.commands.search import Recent
 from matchgraph.commands.searcher import at, intent_secret, named
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import FULL, LOST, Pool, open_pool
+from matchgraph.eventstore.errors import Unavailable
 from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
@@ -46,13 +47,14 @@ from matchgraph.http.access import (
     Caller,
     Doors,
     Unauthenticated,
+    given,
     refusal,
 )
-from matchgraph.http.answers import MOST_KEPT, Answers, Pending
+from matchgraph.http.answers import MOST_KEPT, Answers, Found, Pending
 from matchgraph.http.budget import Allowance, Budgets, tell
 from matchgraph.http.clients import Clients
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
-from matchgraph.http.front import PENDING, Found, Front
+from matchgraph.http.front import PENDING, Front
 from matchgraph.http.live import SEND, LiveView
 from matchgraph.http.manifests import read
 from matchgraph.http.observe import (
@@ -93,7 +95,12 @@ NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class Application(Starlette):
-    """Starlette, that leaves the server's own `send` where http/live.py finds it."""
+    """Starlette behind a front that gives known answers, which leaves the server's own `send` where
+    http/live.py finds it."""
+
+    def __init__(self, origins: Origins, **options: Any) -> None:
+        super().__init__(middleware=[Middleware(Cors, origins=origins)], **options)
+        self._front = Front(super().__call__, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -105,7 +112,8 @@ class Application(Starlette):
             await send(message)
 
         if scope["type"] == "http" and scope["path"] == PATH:
-            await observed(self.state.observer, super().__call__, scope, receive, sending)
+            scope["app"] = self
+            await observed(self.state.observer, self._front, scope, receive, sending)
         else:
             await super().__call__(scope, receive, sending)
 
@@ -114,9 +122,20 @@ class Api(LiveView):
     """GraphQL over HTTP, graphql-transport-ws and graphql-sse."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        # Who goes away before the request is whole has made no mistake for the log.
-        with suppress(ClientDisconnect):
+        """Answers one request, once it is known who asks. (On a WebSocket that is known later.)"""
+        if scope["type"] == "http" and CALLER not in scope:
+            try:
+                scope[CALLER] = await scope["app"].state.doors.admit(given(scope))
+            except (Unauthenticated, Unavailable) as reason:
+                # The connection of whoever is answered in the middle of a body is closed, and with
+                # it goes what they send next.
+                with suppress(ClientDisconnect):
+                    await Request(scope, receive).body()
+                    await refusal(scope, reason)(scope, receive, send)
+                return
+        # Who goes away before the request is whole has made no mistake for the log, and what was
+        # found meanwhile is given by the front.
+        with suppress(ClientDisconnect, Found):
             await super().__call__(scope, receive, send)
 
     def is_websocket_origin_allowed(self, request: Any, origin: str) -> bool:
@@ -171,9 +190,7 @@ class Api(LiveView):
         if pending is not None and documents.may_repeat(
             request_data.query, request_data.operation_name
         ):
-            kept = await request.app.state.answers.claim(pending)
-            if kept is not None:
-                raise Found(kept)
+            await request.app.state.answers.claim(pending)
         result = await super().execute_single(
             request, request_adapter, sub_response, context, root_value, request_data
         )
@@ -311,6 +328,7 @@ def app(
     if observer.traces is not None:
         trace_fields(api.schema)
     served = Application(
+        allowed,
         routes=[
             Route("/", lambda _: RedirectResponse(PATH)),
             Route("/healthz", alive),
@@ -319,7 +337,6 @@ def app(
             Route(PATH, api),
             WebSocketRoute(PATH, api),
         ],
-        middleware=[Middleware(Cors, origins=allowed), Middleware(Front, path=PATH)],
         lifespan=lifespan,
         max_body_size=MOST_BODY,
     )

@@ -130,11 +130,12 @@ class Budgets:
 
     def purse(self, scope: Scope, caller: Caller) -> Purse | None:
         """The budget of whoever asks; None: nobody counts."""
-        if caller.actor != ANONYMOUS:
-            who, budget = caller.actor, self._allowance.points_per_key
-        else:
-            who, budget = f"address:{address(scope)}", self._allowance.points_per_address
-        return None if budget is None else _Purse(self, who, budget)
+        known = caller.actor != ANONYMOUS
+        allowance = self._allowance
+        budget = allowance.points_per_key if known else allowance.points_per_address
+        if budget is None:
+            return None
+        return _Purse(self, caller.actor if known else f"address:{address(scope)}", budget)
 
     async def charge(self, who: str, budget: int, price: int) -> Left:
         """Takes so many points from that budget. Raises: RateLimited."""

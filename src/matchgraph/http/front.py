@@ -1,12 +1,13 @@
-"""Where requests to /graphql come in: who asks is found out, and answers that are known are given.
+"""Where requests to /graphql come in, and answers that are known are given.
 
-Everything else goes on to the application behind, and whatever comes of it that will be asked for
-again is kept (http/answers.py). A hit has passed the doors, is paid for and is observed as any
-other request; what it is spared is being read, validated and carried out.
+Everything else goes on to the application, and whatever comes of it that may be given again is kept
+(http/answers.py). A hit has passed the doors, is paid for and is observed as any other request;
+what it is spared is being read, validated and carried out.
 """
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from starlette.datastructures import MutableHeaders
@@ -15,13 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import ANONYMOUS
 from matchgraph.graphql.limits import Bill, Limited, bill_for, pay
-from matchgraph.http.access import CALLER, Caller, Unauthenticated, given, refusal
+from matchgraph.http.access import CALLER, Caller, Unauthenticated, given
 from matchgraph.http.answers import LARGEST, Answers, Kept, Pending, tag_of
 from matchgraph.http.budget import headers
+from matchgraph.http.origins import Cors, Origins
 from matchgraph.http.request import EVENTS
 from matchgraph.observe.operation import CURRENT
 
 PENDING = "matchgraph.pending"
+FOUND = "matchgraph.found"
+# As the application says where no page asks.
+NO_PAGE = (b"vary", b"Origin")
+# Units: bytes. A document and its variables take a few thousand.
+LONGEST_BODY = 100_000
 # What else than the body decides about the bytes of an answer, or whether there is one.
 DECIDING = frozenset({b"accept", b"content-type", b"content-encoding"})
 # Whoever says so wants it made anew.
@@ -29,70 +36,75 @@ ANEW = (b"no-cache", b"no-store")
 STREAM = EVENTS.encode()
 
 
-class Found(Exception):
-    """Another request has found the same answer meanwhile."""
-
-    def __init__(self, kept: Kept) -> None:
-        super().__init__()
-        self.kept = kept
-
-
 class Front:
-    """Lets in who may ask, and gives the answers that are known. (On a WebSocket it is known later
-    who asks.)"""
+    """Gives the answers that are known; all other requests go on to the application."""
 
-    def __init__(self, app: ASGIApp, path: str) -> None:
-        """Over HTTP for this path; all else goes by."""
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
         self._app = app
-        self._path = path
+        self._to_pages = Cors(_give_to_pages, origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        if scope["type"] != "http" or scope["path"] != self._path:
+        """Answers one request over HTTP."""
+        state = scope["app"].state
+        answers: Answers | None = state.answers
+        if answers is None or (said := _said(scope)) is None:
             await self._app(scope, receive, send)
             return
-        state = scope["app"].state
         try:
             caller: Caller = await state.doors.admit(given(scope))
-        except (Unauthenticated, Unavailable) as reason:
-            # The connection of whoever is answered in the middle of a body is closed, and with it
-            # goes what they send next.
-            await _read(receive)
-            await refusal(scope, reason)(scope, receive, send)
-            return
-        scope[CALLER] = caller
-        answers: Answers | None = state.answers
-        said = None if answers is None else _said(scope, caller)
-        if answers is None or said is None:
+        except (Unauthenticated, Unavailable):
+            # Which the application says as it has to be said.
             await self._app(scope, receive, send)
             return
+        scope[CALLER] = caller
         messages, body = await _read(receive)
         if body is None:
             await self._app(scope, _again(messages, receive), send)
             return
-        key = blake2b(b"\0".join((*said, body)), digest_size=20).digest()
+        said += (caller.role.name.encode(), body)
+        key = blake2b(b"\0".join(said), digest_size=20).digest()
         kept = answers.get(key)
-        if kept is not None and await _give(kept, scope, caller, send):
-            answers.hit()
+        if kept is not None and await self._give(kept, scope, receive, send):
             return
         pending = scope[PENDING] = Pending(key)
         try:
             keeping = _Keeping(pending, answers, scope, send)
             await self._app(scope, _again(messages, receive), keeping.send)
-        except Found as found:
-            if await _give(found.kept, scope, caller, send):
-                answers.hit()
-                return
-            # There is no budget for it any more, which the application says as it has to be said.
-            del scope[PENDING]
-            await self._app(scope, _again(messages, receive), send)
         finally:
             answers.release(pending)
+        if pending.found is not None:
+            del scope[PENDING]
+            if not await self._give(pending.found, scope, receive, send):
+                await self._app(scope, _again(messages, receive), send)
+
+    async def _give(self, kept: Kept, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Gives the answer, if whoever asks can pay for it. (If not, there is an application to say
+        so.)"""
+        state, caller = scope["app"].state, scope[CALLER]
+        purse = state.budgets.purse(scope, caller)
+        bill = bill_for(purse, kept.points)
+        try:
+            await pay(purse, bill)
+        except Limited:
+            return False
+        operation = CURRENT.get()
+        if operation is not None:
+            operation.actor, operation.cost = caller.actor, kept.points
+            operation.kind, operation.name, operation.document = kept.kind, kept.name, kept.document
+        state.answers.hit()
+        scope[FOUND] = kept, bill
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            await self._to_pages(scope, receive, send)
+        else:
+            # What is said to all others takes no look at who they are.
+            await _give_found(scope, send, NO_PAGE)
+        return True
 
 
-def _said(scope: Scope, caller: Caller) -> list[bytes] | None:
-    """What decides about the answer beside the body; None: no kept answer would do."""
-    said = [scope["method"].encode(), caller.role.name.encode(), scope["query_string"]]
+def _said(scope: Scope) -> list[bytes] | None:
+    """What decides about the answer beside the body and the role of who asks; None: no kept answer
+    would do."""
+    said = [scope["method"].encode(), scope["query_string"]]
     for name, value in scope["headers"]:
         if name in DECIDING:
             if STREAM in value.lower():
@@ -104,12 +116,15 @@ def _said(scope: Scope, caller: Caller) -> list[bytes] | None:
 
 
 async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:
-    """All that comes in, and the body; None: its client went away before it was whole."""
+    """What comes in, and the body; None: it is longer than any whose answer is kept, or its client
+    went away before it was whole."""
     messages: list[Message] = []
+    length = 0
     while True:
         message = await receive()
         messages.append(message)
-        if message["type"] != "http.request":
+        length += len(message.get("body", b""))
+        if message["type"] != "http.request" or length > LONGEST_BODY:
             return messages, None
         if not message.get("more_body"):
             return messages, b"".join(one.get("body", b"") for one in messages)
@@ -127,36 +142,38 @@ def _again(messages: Sequence[Message], receive: Receive) -> Receive:
     return again
 
 
-async def _give(kept: Kept, scope: Scope, caller: Caller, send: Send) -> bool:
-    """Gives the answer, if whoever asks can pay for it."""
-    purse = scope["app"].state.budgets.purse(scope, caller)
-    bill = bill_for(purse, kept.points)
-    try:
-        await pay(purse, bill)
-    except Limited:
-        return False
-    operation = CURRENT.get()
-    if operation is not None:
-        operation.actor = caller.actor
-        operation.cost = kept.points
-        operation.kind, operation.name, operation.document = kept.kind, kept.name, kept.document
+async def _give_to_pages(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer that was found, to which is added whether a page of another origin may read it."""
+    await _give_found(scope, send)
+
+
+async def _give_found(scope: Scope, send: Send, *more: tuple[bytes, bytes]) -> None:
+    kept, bill = scope[FOUND]
     status, body = 200, kept.said + _cost(bill)
-    found = [(b"content-type", kept.media_type.encode())]
+    found = [(b"content-type", kept.media_type.encode()), *more]
     if scope["method"] == "GET":
-        found += _validators(kept.tag, caller)
+        found += _validators(kept.tag, scope[CALLER])
         if _is_known(scope, kept.tag):
             status, body = 304, b""
     if status == 200:
-        found.append((b"content-length", str(len(body)).encode()))
+        found.append((b"content-length", b"%d" % len(body)))
     if bill.left is not None:
         found += [(name.encode(), value.encode()) for name, value in headers(bill.left).items()]
     await send({"type": "http.response.start", "status": status, "headers": found})
     await send({"type": "http.response.body", "body": body})
-    return True
 
 
 def _cost(bill: Bill) -> bytes:
     """How an answer ends, after what was asked for."""
+    return _uncounted(bill.points, bill.limit) if bill.left is None else _ending(bill)
+
+
+@lru_cache
+def _uncounted(points: int, limit: int) -> bytes:
+    return _ending(Bill(points, limit))
+
+
+def _ending(bill: Bill) -> bytes:
     cost = json.dumps(bill.said(), separators=(",", ":"))
     return f',"extensions":{{"cost":{cost}}}}}'.encode()
 
