@@ -229,6 +229,13 @@ def test_what_is_slow_is_said_in_milliseconds() -> None:
     assert settings.read({"MATCHGRAPH_SLOW_MS": "off"}).slow is None
 
 
+def test_how_much_of_answers_is_kept_is_said_in_megabytes() -> None:
+    assert settings.read({}).kept_answers == 64_000_000
+    assert settings.read({"MATCHGRAPH_KEPT_ANSWERS_MB": "5"}).kept_answers == 5_000_000
+    assert settings.read({"MATCHGRAPH_KEPT_ANSWERS_MB": "0"}).kept_answers == 0
+    assert settings.read({"MATCHGRAPH_KEPT_ANSWERS_MB": "off"}).kept_answers == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -238,8 +245,10 @@ def test_what_is_slow_is_said_in_milliseconds() -> None:
         ("MATCHGRAPH_SLOW_MS", "0.5"),
         ("MATCHGRAPH_SLOW_MS", "9" * 10),
         ("MATCHGRAPH_SLOW_MS", "\u0663"),
+        ("MATCHGRAPH_KEPT_ANSWERS_MB", "-1"),
+        ("MATCHGRAPH_KEPT_ANSWERS_MB", "1 GB"),
     ],
 )
-def test_a_setting_of_logs_that_is_none_is_named(name: str, value: str) -> None:
+def test_a_setting_that_is_none_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"{name} is .* it must be"):
         settings.read({name: value})

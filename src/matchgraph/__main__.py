@@ -138,6 +138,7 @@ def serve(
                 allowance=settings.allowance,
                 trusted=settings.trusted_documents,
                 federation=settings.federation,
+                kept_answers=settings.kept_answers,
                 observer=observer,
             )
         except BadManifest as reason:

@@ -11,12 +11,14 @@ from secrets import token_urlsafe
 from strawberry.http.websocket_origin import normalize_allowed_origins
 
 from matchgraph import embedding
+from matchgraph.http.answers import MOST_KEPT
 from matchgraph.http.budget import PRODUCTION, Allowance
 from matchgraph.http.origins import LOCAL
 from matchgraph.http.tokens import TokenSettings
 from matchgraph.ledger.head import BadKey, Signer, new_key, signers
 
 ON, OFF = "on", "off"
+MEGABYTE = 1_000_000
 SECRET = "MATCHGRAPH_SECRET"  # noqa: S105 (the name of one)
 LEDGER_KEY = "MATCHGRAPH_LEDGER_KEY"
 METRICS = "MATCHGRAPH_METRICS_TOKEN"
@@ -44,7 +46,7 @@ class Settings:
     Logs are `json_logs` or text, with a line for each operation if `access_log`; those that take
     `slow` or longer are told of.
 
-    Units: `slow` in seconds.
+    Units: `slow` in seconds, `kept_answers` in bytes.
     """
 
     database_url: str | None
@@ -67,6 +69,7 @@ class Settings:
     json_logs: bool
     access_log: bool
     slow: float | None
+    kept_answers: int
 
 
 def read(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -108,6 +111,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         access_log=_one_of(environment, "MATCHGRAPH_ACCESS_LOG", "on", "on"),
         slow=_slow(environment),
+        kept_answers=_kept_answers(environment),
     )
 
 
@@ -152,14 +156,24 @@ def _one_of(environment: Mapping[str, str], name: str, default: str, meant: str)
 
 def _slow(environment: Mapping[str, str]) -> float | None:
     """Raises: BadSetting."""
-    said = environment.get("MATCHGRAPH_SLOW_MS") or "500"
+    found = _whole(environment, "MATCHGRAPH_SLOW_MS", 500, "milliseconds")
+    return None if found is None else found / 1000
+
+
+def _kept_answers(environment: Mapping[str, str]) -> int:
+    """Raises: BadSetting."""
+    name = "MATCHGRAPH_KEPT_ANSWERS_MB"
+    return MEGABYTE * (_whole(environment, name, MOST_KEPT // MEGABYTE, "megabytes") or 0)
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, unit: str) -> int | None:
+    """A number of these, None: off. Raises: BadSetting."""
+    said = environment.get(name) or str(default)
     if said == OFF:
         return None
     if not said.isdecimal() or not said.isascii() or len(said) > 9:
-        raise BadSetting(
-            f"MATCHGRAPH_SLOW_MS is {said!r}; it must be a whole number of milliseconds, or {OFF}."
-        )
-    return int(said) / 1000
+        raise BadSetting(f"{name} is {said!r}; it must be a whole number of {unit}, or {OFF}.")
+    return int(said)
 
 
 def _origins(environment: Mapping[str, str], *, development: bool) -> tuple[str, ...]:
