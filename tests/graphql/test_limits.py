@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from graphql import OperationDefinitionNode, get_introspection_query, parse
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matchgraph.eventstore.connection import connect
 from matchgraph.graphql.cost import (
@@ -20,7 +22,15 @@ from matchgraph.graphql.cost import (
     SUBSCRIPTION,
     SURCHARGES,
 )
-from matchgraph.graphql.limits import CODES, MOST_ERRORS, MOST_POINTS, Limited, check
+from matchgraph.graphql.limits import (
+    CODES,
+    MOST_ERRORS,
+    MOST_POINTS,
+    MOST_PRICES,
+    Limited,
+    Prices,
+    check,
+)
 from matchgraph.graphql.scalars import BadInput
 from matchgraph.graphql.schema import build
 from matchgraph.servers import Servers
@@ -388,3 +398,41 @@ async def test_introspection_is_refused_to_anonymous_callers_in_production(
         assert "GRAPHQL_VALIDATION_FAILED" in answer
         assert "queryType" not in answer.replace("'queryType'", "") or "introspection" in answer
         assert "ArtifactKind" not in answer
+
+
+SIZED = """query One($first: Int, $slugs: [String!], $asOf: AsOf, $at: Boolean!) {
+  artifacts(first: $first, asOf: $asOf) { nodes { capabilities(first: $first) { nodes { key } } } }
+  compare(slugs: $slugs) { rows { name } } ...more @include(if: $at)
+}
+query Two($first: Int = 7) { ...more }
+fragment more on Query { rankBoard(first: $first) { nodes { slug } } }"""
+VALUES = st.one_of(
+    st.none(),
+    st.integers(-2, 300),
+    st.booleans(),
+    st.floats(allow_nan=False),
+    st.text(max_size=3),
+    st.lists(st.text(max_size=2), max_size=5),
+    st.dictionaries(st.sampled_from(["position", "time"]), st.text(max_size=2)),
+)
+
+
+@given(
+    asked=st.lists(
+        st.tuples(
+            st.sampled_from(["One", "Two", None]),
+            st.dictionaries(st.sampled_from(["first", "slugs", "asOf", "at", "other"]), VALUES),
+        ),
+        min_size=2,
+        max_size=100,
+    )
+)
+def test_what_is_remembered_of_prices_is_what_would_be_found_again(
+    asked: list[tuple[str | None, dict[str, Any]]],
+) -> None:
+    document = parse(SIZED)
+    prices: Prices = {}
+    for name, variables in asked:
+        found = check(SCHEMA, document, name, variables, prices)
+        assert found == check(SCHEMA, document, name, variables)
+    assert len(prices) <= MOST_PRICES

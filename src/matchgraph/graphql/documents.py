@@ -11,6 +11,7 @@ from graphql import DocumentNode
 from strawberry.extensions import SchemaExtension
 
 from matchgraph.graphql.compiled import Plans
+from matchgraph.graphql.limits import Prices
 
 # So many documents are kept, and so many characters of them; one takes a thousand bytes of memory
 # for each of its tokens, so no client can fill the memory with those that it makes up.
@@ -19,12 +20,13 @@ MOST_CHARACTERS = 300_000
 
 
 class Prepared:
-    """A document, by which rules it is known to be valid, and its plans."""
+    """A document, by which rules it is known to be valid, what it costs, and its plans."""
 
     def __init__(self, text: str, document: DocumentNode) -> None:
         self.text = text
         self.document = document
         self.valid: set[tuple[Any, ...]] = set()
+        self.prices: Prices = {}
         self.plans = Plans(document)
 
 

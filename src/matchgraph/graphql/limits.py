@@ -4,7 +4,7 @@ docs/limits.md has every figure, and says why it is what it is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,6 +20,7 @@ from graphql import (
     OperationType,
     StringValueNode,
     TypeNode,
+    Undefined,
     Visitor,
     parse,
     visit,
@@ -56,6 +57,11 @@ GIVEN_UP = {
     "Document contains more than": "TOO_MANY_TOKENS",
     "Document is nested too deeply": "TOO_DEEP",
 }
+
+
+# What operations of one document cost, by their name and the sizes of what they are given.
+Prices = dict[tuple[object, ...], int]
+MOST_PRICES = 50
 
 
 class Limited(GraphQLError):
@@ -167,8 +173,10 @@ def check(
     document: DocumentNode,
     operation_name: str | None,
     variables: Mapping[str, Any],
+    prices: Prices | None = None,
 ) -> int:
-    """What the operation of that name costs, if all of the document is within bounds.
+    """What the operation of that name costs, if all of the document is within bounds. `prices`
+    has what was found of the document before.
 
     Raises: Limited, BadInput.
     """
@@ -178,18 +186,42 @@ def check(
             "TOO_MANY_OPERATIONS",
             f"The document has {len(operations)} operations; at most {MOST_OPERATIONS} are read.",
         )
+    prices = {} if prices is None else prices
+    asked = operation_name, *_sizes(operations, variables)
     try:
-        counts = {id(one): Count(schema, document, variables) for one in operations}
-        tallies = {id(one): counts[id(one)].of(one) for one in operations}
         for one in operations:
             _check_inputs(one, variables)
+        if asked in prices:
+            return prices[asked]
+        counts = {id(one): Count(schema, document, variables) for one in operations}
+        tallies = {id(one): counts[id(one)].of(one) for one in operations}
         visit(document, _Literals(any(_takes_texts(one) for one in operations)))
     except TooDeep:
         raise Limited("TOO_DEEP", _given_up("TOO_DEEP")) from None
     for tally in tallies.values():
         _check_tally(tally)
     words = sum(count.words for count in counts.values())
-    return cost.points(tallies[id(_meant(document, operation_name))], words)
+    if len(prices) >= MOST_PRICES:
+        prices.clear()
+    found = cost.points(tallies[id(_meant(document, operation_name))], words)
+    return prices.setdefault(asked, found)
+
+
+def _sizes(
+    operations: Sequence[OperationDefinitionNode], variables: Mapping[str, Any]
+) -> Iterator[object]:
+    """All of the variables that a price depends on: numbers, how long lists are, and what there
+    is."""
+    for one in operations:
+        for definition in one.variable_definitions or ():
+            name = definition.variable.name.value
+            match variables.get(name, Undefined):
+                case int() | None as value:
+                    yield value
+                case list() as value:
+                    yield "list", len(value)
+                case value:
+                    yield value is Undefined
 
 
 def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:
@@ -324,6 +356,7 @@ class Bounded(SchemaExtension):
         execution = self.execution_context
         document = execution.graphql_document
         assert document is not None, "it was parsed"
+        known = execution.schema.documents.of(document)  # type: ignore[attr-defined]
         price, refused = UNREAD, None
         try:
             price = check(
@@ -331,6 +364,7 @@ class Bounded(SchemaExtension):
                 document,
                 execution.operation_name,
                 execution.variables or {},
+                None if known is None else known.prices,
             )
         except GraphQLError as reason:
             refused = reason
