@@ -216,12 +216,14 @@ def _sizes(
         for definition in one.variable_definitions or ():
             name = definition.variable.name.value
             match variables.get(name, Undefined):
-                case int() | None as value:
-                    yield value
+                case int() as value:
+                    yield "number", value
                 case list() as value:
                     yield "list", len(value)
+                case None:
+                    yield "nothing"
                 case value:
-                    yield value is Undefined
+                    yield "left out" if value is Undefined else "something"
 
 
 def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:
