@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from bench import (
+    answers,
     append,
     as_of,
     bulk,
@@ -46,6 +47,7 @@ SUITES: dict[str, Callable[[Bench], Awaitable[None]]] = {
     "as-of": as_of.run,
     "verify": verify.run,
     "rebuild": rebuild.run,
+    "answers": answers.run,
     "search": search.run,
     "search-million": search.run_million,
 }

@@ -62,7 +62,7 @@ class Goal:
     column: str
     versus: str
     least: float
-    what: Literal["rate", "p99"] = "rate"
+    what: Literal["rate", "p50", "p99"] = "rate"
 
 
 @dataclass
@@ -222,11 +222,11 @@ def rendered(
         return "-" if half is None or most is None else f"{half:.2f} / {most:.2f}"
 
     lines = [f"**{table.title}**: {table.unit} (ratio to {table.base})", ""]
-    lines += _grid(["variant", *columns], ([r, *(rate_cell(r, c) for c in columns)] for r in rows))
+    lines += grid(["variant", *columns], ([r, *(rate_cell(r, c) for c in columns)] for r in rows))
     lines += [f"| {row} | {' | '.join('not available' for _ in columns)} |" for row in table.absent]
     if any(one.latencies for rounds in found.values() for one in rounds):
         lines += ["", "Latency, p50 / p99 in ms:", ""]
-        lines += _grid(
+        lines += grid(
             ["variant", *columns], ([r, *(latency_cell(r, c) for c in columns)] for r in rows)
         )
     said = []
@@ -234,13 +234,14 @@ def rendered(
         if goal.what == "rate":
             own, other = rate(goal.row, goal.column), rate(goal.versus, goal.column)
         else:
-            other = quantile(goal.row, goal.column, 0.99)
-            own = quantile(goal.versus, goal.column, 0.99)
+            share = float(goal.what.replace("p", "0."))
+            other = quantile(goal.row, goal.column, share)
+            own = quantile(goal.versus, goal.column, share)
         if own is None or other is None:
             continue
         reached = own / other
         verdict = "met" if reached >= goal.least else "**missed**"
-        what = "times its p99" if goal.what == "p99" else "times as fast"
+        what = "times as fast" if goal.what == "rate" else f"times its {goal.what}"
         said.append(
             f"- {goal.row}, {goal.column}: {what} against {goal.versus}, goal {goal.least:g}:"
             f" {ratio(reached)}, {verdict}"
@@ -275,7 +276,8 @@ def _spread(found: dict[tuple[str, str], list[Round]]) -> str | None:
     )
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A table in markdown, line by line."""
     lines = [f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     return [*lines, *(f"| {' | '.join(row)} |" for row in rows)]
 
