@@ -70,6 +70,8 @@ HOT_PAGES, ROWS_OF_A_PAGE = 5, 20
 # by chance.
 DRAWN = 60_000
 CHECKED = 20
+# So many connections plain Strawberry is asked over at most.
+MOST_PLAIN = 32
 # The share of the floor that is to be reached.
 LEAST_HOT, LEAST_RANDOM = 1.6, 1.2
 LEAST_FRESH = {"compare": 0.4, "board": 0.55, "artifact": 0.9}
@@ -208,9 +210,11 @@ async def _measure(
         table.notes[:] = _costs(outcomes, list(columns))
         return found
 
-    for column in columns:
+    for column, (_, connections) in columns.items():
         for row in ROWS:
-            if row in running:
+            # With more than that, it ends requests that have waited for too long.
+            too_many = row == PLAIN and connections > MOST_PLAIN
+            if row in running and not too_many:
                 table.add(row, column, partial(measured, row, column))
     await bench.measure(table)
 
@@ -237,11 +241,8 @@ def _costs(outcomes: dict[tuple[str, str], list[Outcome]], columns: Sequence[str
         found = outcomes.get((row, column))
         if found is None:
             return "-"
-        own, database = (
-            median(one.own for one in found) * 1000,
-            median(one.database for one in found) * 1000,
-        )
-        return f"{own:.2f} + {database:.2f}"
+        own, database = (median(getattr(one, of) for one in found) for of in ("own", "database"))
+        return f"{own * 1e3:.2f} + {database * 1e3:.2f}"
 
     def over(row: str, name: str) -> list[Any]:
         return [

@@ -289,4 +289,6 @@ def number(value: float) -> str:
 
 def ratio(value: float) -> str:
     """How many times, as precisely as it is worth."""
+    if value < 0.1:
+        return f"{value:.3f}x"
     return f"{value:.2f}x" if value < 10 else f"{value:.1f}x" if value < 100 else f"{value:.0f}x"
