@@ -37,6 +37,7 @@ from bench.answers_asked import (
     QUESTIONS,
     SQL,
     Page,
+    Question,
     facts,
 )
 from bench.fanout import line, process
@@ -198,7 +199,7 @@ async def _measure(
         load = {
             "port": running[row].port,
             "path": f"{question.path}/{pick}" if row == FLOOR else question.path,
-            "headers": {"Cache-Control": "no-cache"} if row == FRESH else {},
+            "headers": question.headers,
             "document": question.document,
             "warm": [question.variables(one) for one in warm],
             "then": [question.variables(one) for one in subjects.drawn(about, pick, DRAWN)],
@@ -266,7 +267,8 @@ def _costs(outcomes: dict[tuple[str, str], list[Outcome]], columns: Sequence[str
         " memory of the server; and how long an answer is, its head included:",
         "\n".join(lines),
         "Whoever asks was busy for"
-        f" {max(one.asking for all in outcomes.values() for one in all):.0%} of the time at most.",
+        f" {max(one.asking for all in outcomes.values() for one in all):.0%} of the time at most."
+        f" From npm: {_versions()}.",
     ]
 
 
@@ -390,17 +392,19 @@ async def _check(row: str, port: int, ours: int, subjects: Subjects) -> None:
                 assert said == expected, f"{row} says {said} of {one}, matchgraph {expected}"
 
 
-async def _post(client: httpx.AsyncClient, port: int, question: Any, subject: Any) -> Any:
+async def _post(client: httpx.AsyncClient, port: int, question: Question, subject: Any) -> Any:
     said = (await _answer(client, port, question, subject)).json()
     assert "errors" not in said, said["errors"]
     return said["data"]
 
 
 async def _answer(
-    client: httpx.AsyncClient, port: int, question: Any, subject: Any
+    client: httpx.AsyncClient, port: int, question: Question, subject: Any
 ) -> httpx.Response:
     asked = {"query": question.document, "variables": question.variables(subject)}
-    response = await client.post(f"http://127.0.0.1:{port}{question.path}", json=asked)
+    response = await client.post(
+        f"http://127.0.0.1:{port}{question.path}", json=asked, headers=question.headers
+    )
     assert response.status_code == 200, response.text
     return response
 
@@ -519,6 +523,13 @@ def _missing() -> str | None:
     if not (PEERS / "node_modules").is_dir():
         return "its packages from npm are not installed, which `make bench` does"
     return None
+
+
+def _versions() -> str:
+    """Of what package.json names."""
+    locked = json.loads((PEERS / "package-lock.json").read_text())["packages"]
+    named = locked[""]["dependencies"]
+    return ", ".join(f"{name} {locked[f'node_modules/{name}']['version']}" for name in named)
 
 
 def _named(url: str) -> dict[str, str]:

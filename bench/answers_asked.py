@@ -5,7 +5,7 @@ Strawberry also for what they make of two artifacts: rows, aligned capabilities,
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -73,13 +73,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Question:
-    """A document, where it is sent, the variables for a subject (two slugs, one, or a Page), and
-    the artifacts in the answer's data."""
+    """A document, the variables for a subject (two slugs, one, or a Page), the artifacts in the
+    answer's data, and where and with what headers it is sent."""
 
     document: str
     variables: Callable[[Any], Mapping[str, Any]]
     artifacts: Callable[[Any], list[Any]]
     path: str = "/graphql"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def _behind(page: Page) -> Mapping[str, Any]:
@@ -95,8 +96,8 @@ def _asked(ours: Question, facts: Question, rows: Question, path: str) -> dict[s
     by_hand = Question("", facts.variables, facts.artifacts, path)
     return {
         OURS: ours,
-        FRESH: ours,
-        FLOOR: Question(ours.document, ours.variables, ours.artifacts, path),
+        FRESH: replace(ours, headers={"Cache-Control": "no-cache"}),
+        FLOOR: replace(ours, path=path),
         PLAIN: ours,
         SQL: by_hand,
         POSTGRAPHILE: rows,
