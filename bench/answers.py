@@ -82,6 +82,10 @@ PATIENCE = 120
 AT_REST = 0.05
 
 
+class Overloaded(Exception):
+    """A server has refused to answer so many at once."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A server."""
@@ -191,6 +195,7 @@ async def _measure(
         absent=absent,
     )
     outcomes: dict[tuple[str, str], list[Outcome]] = {}
+    refused: dict[str, None] = {}
 
     async def measured(row: str, column: str) -> Round:
         pick, connections = columns[column]
@@ -206,9 +211,17 @@ async def _measure(
             "connections": connections,
             "seconds": seconds,
         }
-        found, outcome = await _loaded(row, load, running[row].process, database)
-        outcomes.setdefault((row, column), []).append(outcome)
+        try:
+            found, outcome = await _loaded(row, load, running[row].process, database)
+        except Overloaded:
+            refused.setdefault(f"{row}, {column}")
+            await _at_rest(running[row])
+            found = Round(0, seconds)
+        else:
+            outcomes.setdefault((row, column), []).append(outcome)
         table.notes[:] = _costs(outcomes, list(columns))
+        if refused:
+            table.notes.append(f"Refused, as too much was asked at once: {'; '.join(refused)}.")
         return found
 
     for column, (_, connections) in columns.items():
@@ -287,6 +300,8 @@ async def _loaded(
             said = await line(client)
             own, other = map(_since, before, (_busy(server), _busy(database)))
     told = json.loads(said)
+    if told.get("refused"):
+        raise Overloaded
     assert "failed" not in told, f"{row}: {told['failed']}"
     done = len(told["latencies"])
     memory = sum(one.memory_info().rss for one in (server, *server.children(recursive=True)))

@@ -3,7 +3,8 @@ a line of JSON, it tells how that went as another.
 
 HTTP/1.1 over connections that are kept, each with one request at a time. Raw sockets and epoll, and
 no more of the protocol than these servers speak, so that asking costs little beside answering.
-Anything but an answer with status 200 and without errors ends it.
+Anything but an answer with status 200 and without errors ends it; whether that is one for which the
+server has too much to do is told too.
 """
 
 import json
@@ -18,17 +19,24 @@ from typing import Any
 
 HEAD_ENDS = b"\r\n\r\n"
 LENGTH = b"\r\ncontent-length:"
-OK = b"HTTP/1.1 200"
+OK, BUSY = b"HTTP/1.1 200", b"HTTP/1.1 503"
+UNAVAILABLE = b'"code":"UNAVAILABLE"'
 # How the body of an answer without errors begins and ends; errors come before the data or after.
 DATA, DATA_ENDS = b'{"data":{', b"}}"
 # Units: seconds that a server may leave everybody without an answer.
 PATIENCE = 60
+# Over so many connections at most: what is asked for the first time takes longer.
+WARMING = 32
 # Units: bytes. More at once would take longer to get memory for.
 AT_ONCE = 65_536
 
 
 class Failed(Exception):
     """An answer is none."""
+
+
+class Refused(Failed):
+    """The server has too much to do, and says so."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,10 @@ def check(said: bytes, whole: int) -> None:
         and said.endswith(DATA_ENDS)
         and len(said) == whole
     ):
-        raise Failed(f"that is no good answer: {said[:2000].decode(errors='replace')}")
+        refused = said.startswith(BUSY) or UNAVAILABLE in said
+        raise (Refused if refused else Failed)(
+            f"that is no good answer: {said[:2000].decode(errors='replace')}"
+        )
 
 
 def requests(load: Load, variables: Iterable[bytes]) -> Iterator[bytes]:
@@ -121,15 +132,15 @@ def requests(load: Load, variables: Iterable[bytes]) -> Iterator[bytes]:
         yield b"%s%d\r\n\r\n%s%s}" % (head, len(begin) + len(one) + 1, begin, one)
 
 
-def ask(load: Load, requests: Iterator[bytes]) -> tuple[list[float], int]:
+def ask(port: int, connections: int, requests: Iterator[bytes]) -> tuple[list[float], int]:
     """Asks all that, and says how long each answer took and how many bytes they have. Raises:
     Failed."""
     latencies: list[float] = []
     size = 0
     epoll = select.epoll()
     askers = {}
-    for _ in range(load.connections):
-        asker = Asker(load.port)
+    for _ in range(connections):
+        asker = Asker(port)
         askers[asker.socket.fileno()] = asker
         epoll.register(asker.socket, select.EPOLLIN)
     waiting = 0
@@ -162,14 +173,14 @@ def main() -> None:
     load = Load(**json.loads(sys.stdin.readline()))
     warm, then = ([json.dumps(one).encode() for one in some] for some in (load.warm, load.then))
     try:
-        ask(load, requests(load, warm))
+        ask(load.port, min(load.connections, WARMING), requests(load, warm))
         # Whoever measures the server looks at what it took so far.
         print("warm", flush=True)
         sys.stdin.readline()
         begun, busy = time.perf_counter(), time.process_time()
         end = begun + load.seconds
         some = takewhile(lambda _: time.perf_counter() < end, cycle(then))
-        latencies, size = ask(load, requests(load, some))
+        latencies, size = ask(load.port, load.connections, requests(load, some))
         seconds = time.perf_counter() - begun
         told = {
             "seconds": seconds,
@@ -178,7 +189,7 @@ def main() -> None:
             "busy": (time.process_time() - busy) / seconds,
         }
     except (Failed, OSError) as reason:
-        told = {"failed": str(reason)}
+        told = {"failed": str(reason), "refused": isinstance(reason, Refused)}
     print(json.dumps(told), flush=True)
 
 

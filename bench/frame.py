@@ -237,7 +237,7 @@ def rendered(
             share = float(goal.what.replace("p", "0."))
             other = quantile(goal.row, goal.column, share)
             own = quantile(goal.versus, goal.column, share)
-        if own is None or other is None:
+        if own is None or not other:
             continue
         reached = own / other
         verdict = "met" if reached >= goal.least else "**missed**"
@@ -266,7 +266,7 @@ def _spread(found: dict[tuple[str, str], list[Round]]) -> str | None:
     spreads = [
         max(one.rate for one in rounds) / min(one.rate for one in rounds)
         for rounds in found.values()
-        if len(rounds) > 1
+        if len(rounds) > 1 and all(one.done for one in rounds)
     ]
     if not spreads:
         return None
