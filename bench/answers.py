@@ -275,13 +275,12 @@ def _costs(outcomes: dict[tuple[str, str], list[Outcome]], columns: Sequence[str
             for row in rows
         ),
     )
+    most = max((one.asking for all in outcomes.values() for one in all), default=0)
     return [
         "Milliseconds of a processor for each answer, of the server + of PostgreSQL; the most"
         " memory of the server; and how long an answer is, its head included:",
         "\n".join(lines),
-        "Whoever asks was busy for"
-        f" {max(one.asking for all in outcomes.values() for one in all):.0%} of the time at most."
-        f" From npm: {_versions()}.",
+        f"Whoever asks was busy for {most:.0%} of the time at most. From npm: {_versions()}.",
     ]
 
 
