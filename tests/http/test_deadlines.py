@@ -184,27 +184,44 @@ async def flood(hostile: Line, start: bytes, piece: bytes) -> int:
             return sent
 
 
-@pytest.mark.parametrize("declared", [True, False])
+DECLARED, CHUNKED = b"content-length: 100000000\r\n", b"transfer-encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize("length", [DECLARED, CHUNKED])
+@pytest.mark.parametrize("accept", [b"application/json", b"application/graphql-response+json"])
 async def test_a_body_of_100_megabytes_is_refused_early_and_the_refusal_arrives(
-    live: Served, declared: bool
+    live: Served, length: bytes, accept: bytes
 ) -> None:
     piece = b"x" * 65_536
-    length = b"content-length: 100000000" if declared else b"transfer-encoding: chunked"
     sent = 0
     async with line(live) as hostile:
-        await hostile.say(POST + length + b"\r\n\r\n")
+        await hostile.say(POST + b"accept: " + accept + b"\r\n" + length + b"\r\n")
         answer = asyncio.create_task(hostile.heard())
         async with asyncio.timeout(30):
             while not answer.done() and sent < 100_000_000:
                 try:
-                    hostile.writer.write(piece if declared else b"10000\r\n" + piece + b"\r\n")
+                    hostile.writer.write(
+                        piece if length is DECLARED else b"10000\r\n" + piece + b"\r\n"
+                    )
                     await hostile.writer.drain()
                 except ConnectionError:
                     break
                 sent += len(piece)
                 await asyncio.sleep(0)
-            assert b" 413 " in (await answer).split(b"\r\n")[0]
+            head, _, body = (await answer).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 ")
+    assert b"content-type: " + accept in head
+    (error,) = json.loads(body)["errors"]
+    assert error["extensions"] == {"code": "CONTENT_TOO_LARGE"}
+    assert "1000000 bytes" in error["message"]
     assert sent < 8_000_000
+    assert await is_well(live)
+
+
+async def test_a_body_of_two_lengths_is_never_read_as_either(live: Served) -> None:
+    async with line(live) as hostile:
+        await hostile.say(POST + b"content-length: 9\r\n" + CHUNKED + b"\r\n0\r\n\r\n" + ALIVE)
+        assert (await hostile.heard()).startswith(b"HTTP/1.1 400 ")
     assert await is_well(live)
 
 

@@ -85,7 +85,6 @@ from matchgraph.queries.touched import Touched
 log = logging.getLogger(__name__)
 
 PATH = "/graphql"
-MOST_BODY = 1_000_000
 # Units: seconds that a command waits for a database that is away: a caller is to know within five.
 PATIENCE = 4.0
 # A read model that is this far behind is worth waking somebody for.
@@ -338,7 +337,6 @@ def app(
             WebSocketRoute(PATH, api),
         ],
         lifespan=lifespan,
-        max_body_size=MOST_BODY,
     )
     served.state.observer = observer
     return served

@@ -25,6 +25,8 @@ EVENTS = "text/event-stream"
 # How the proposal for persisted documents writes that an id is the SHA-256 of the document.
 SHA256 = "sha256:"
 LONGEST_ID = 200
+# Units: bytes.
+LARGEST_BODY = 1_000_000
 
 
 class BadRequest(Exception):
@@ -100,8 +102,20 @@ def read_body(body: bytes) -> Sent:
     return read_payload(said)
 
 
+def too_large() -> BadRequest:
+    """What is told of a body of more than is read."""
+    return BadRequest(
+        f"The body is too large: at most {LARGEST_BODY} bytes are read. Send less at once.",
+        status=413,
+        code="CONTENT_TOO_LARGE",
+    )
+
+
 def check_headers(headers: Headers) -> None:
     """Returns if the body can be one that is read here. Raises: BadRequest."""
+    with suppress(ValueError):
+        if int(headers.get("content-length", 0)) > LARGEST_BODY:
+            raise too_large()
     if "content-encoding" in headers:
         raise BadRequest(
             "The body is encoded; send it as it is, without Content-Encoding.",

@@ -25,6 +25,7 @@ from matchgraph.http.answer import refused, status_of
 from matchgraph.http.documents import Documents
 from matchgraph.http.request import (
     EVENTS,
+    LARGEST_BODY,
     BadRequest,
     NotRun,
     answer_type,
@@ -34,6 +35,7 @@ from matchgraph.http.request import (
     preferred,
     read_body,
     read_parameters,
+    too_large,
     wants_stream,
 )
 
@@ -63,6 +65,15 @@ class RequestAdapter(StarletteRequestAdapter):
         """The documents that can be named instead of being sent."""
         documents: Documents = self._request.app.state.documents
         return documents
+
+    async def get_body(self) -> bytes:
+        """All of the body, whatever was said of its length. Raises: BadRequest."""
+        body = bytearray()
+        async for piece in self._request.stream():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                raise too_large()
+        return bytes(body)
 
 
 class HttpView(GraphQL[Context, None]):
