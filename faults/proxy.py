@@ -156,7 +156,9 @@ class Proxy:
                     appends.add(name)
             elif kind == b"B":
                 appending = body.split(b"\0", 2)[1] in appends
-            elif kind == b"S" and appending:
+            elif kind == b"Q":  # whole in one message
+                appending = any(words in body for words in self._at)
+            if appending and kind in (b"S", b"Q"):
                 appending = False
                 if cut := self._decide():
                     self.cuts += 1

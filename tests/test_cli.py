@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import asyncpg
 import psutil
 import pytest
 
+from faults.proxy import Cut, Proxy
 from matchgraph import settings
 from matchgraph.__main__ import _unreachable, _without_password
 from matchgraph.graphql.schema import sdl
@@ -240,6 +242,26 @@ def test_a_manifest_is_imported_once(tmp_path: Path, ours: dict[str, str]) -> No
     assert found.returncode == 0, found
     assert "artifact_listing is rebuilt up to position 1.\n" in found.stdout
     assert found.stdout.count("is rebuilt up to position 1.") >= 4
+
+
+async def test_an_import_that_loses_the_database_says_to_import_it_again(
+    tmp_path: Path, ours: dict[str, str]
+) -> None:
+    (tmp_path / "good.yaml").write_text(GOOD)
+    plan = [Cut.BEFORE]
+    imports = partial(run, tmp_path, "import", "manifest", "good.yaml")
+    at = (b"event_append_batch(",)
+    async with Proxy(
+        ours["DATABASE_URL"], tmp_path, lambda: plan.pop() if plan else None, at, tcp=True
+    ) as proxy:
+        cut = {**ours, "DATABASE_URL": proxy.url}
+        lost = await asyncio.to_thread(imports, **cut)
+        assert lost.returncode == 3, lost
+        assert "Import it again" in lost.stderr
+        assert "Traceback" not in lost.stderr
+        again = await asyncio.to_thread(imports, **cut)
+    assert again.returncode == 0, again
+    assert "1 registered (1 events)" in again.stdout
 
 
 def test_a_broken_manifest_is_named_by_file_and_line_and_the_rest_imported(

@@ -47,7 +47,7 @@ from matchgraph.domain.draft import Draft
 from matchgraph.domain.errors import Refusal, UnknownArtifact
 from matchgraph.domain.role import Role
 from matchgraph.eventstore.connection import LOST, Pool, connect, open_pool
-from matchgraph.eventstore.errors import Unavailable
+from matchgraph.eventstore.errors import OutcomeUnknown, Unavailable
 from matchgraph.eventstore.searcher_keys import UnknownMaster
 from matchgraph.eventstore.store import Request, Store, open_store
 from matchgraph.graphql import schema as graphql_schema
@@ -590,7 +590,11 @@ def _import(source: str, drafts: list[Draft]) -> None:
 async def _import_into(servers: Servers, source: str, drafts: list[Draft]) -> list[Outcome]:
     await migrations.apply(servers.database_url)
     async with open_store(servers.database_url) as store:
-        return await _take_in(store, source, drafts)
+        try:
+            return await _take_in(store, source, drafts)
+        except OutcomeUnknown as reason:
+            again = "Import it again: what was taken in by now is not taken in twice."
+            raise OutcomeUnknown(f"{reason}. {again}") from reason
 
 
 async def _take_in(store: Store, source: str, drafts: list[Draft]) -> list[Outcome]:

@@ -1,12 +1,15 @@
 """Drafts are taken in many at a time, each whole or not at all, and twice changes nothing."""
 
 import asyncio
+import tempfile
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from faults.proxy import Cut, Proxy
 from matchgraph.commands import artifact as commands
 from matchgraph.commands.catalog import CONFIRM_AFTER, MOST_IN_BATCH, Outcome, Taken, take_in
 from matchgraph.domain.artifact import Alias, Artifact, Facts, Kind, id_of
@@ -22,7 +25,7 @@ from matchgraph.domain.errors import (
 from matchgraph.domain.price import Unit
 from matchgraph.domain.provenance import Method
 from matchgraph.eventstore.connection import Pool
-from matchgraph.eventstore.errors import KeyReused
+from matchgraph.eventstore.errors import KeyReused, OutcomeUnknown
 from matchgraph.eventstore.store import Request, Store, open_store
 from tests.eventstore.histories import capability, day, price, provenance, signal
 
@@ -393,6 +396,50 @@ async def test_an_artifact_that_only_its_source_knows_is_left_out(
     await take_in(store, request_by, [draft()])
     found = await take_in(store, request_by, [full("parser", only_known=True)])
     assert taken(found) == [Taken.CHANGED]
+
+
+# Cut off
+
+
+@pytest.mark.parametrize("cut", Cut)
+async def test_an_import_that_loses_the_database_as_it_commits_says_that_nobody_knows(
+    url: str, request_by: Request, cut: Cut
+) -> None:
+    plan = [cut]
+    drafts = [full("parser"), full("other")]
+    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
+        async with (
+            Proxy(url, Path(folder), lambda: plan.pop() if plan else None, (b"COMMIT",)) as proxy,
+            open_store(proxy.url) as store,
+        ):
+            with pytest.raises(OutcomeUnknown):
+                await take_in(store, request_by, drafts)
+            assert not plan
+            # What is known of it afterwards is what is there, and it is there once.
+            again = taken(await take_in(store, request_by, drafts))
+            assert again in ([Taken.REGISTERED] * 2, [Taken.UNCHANGED] * 2)
+            if cut in (Cut.BEFORE, Cut.WITHIN):
+                assert Taken.UNCHANGED not in again, "it never arrived"
+            if cut is Cut.ANSWER:
+                assert Taken.REGISTERED not in again, "it was there"
+            assert await store.head() == 14
+
+
+async def test_an_import_that_was_taken_in_by_half_says_how_much_of_it_and_goes_on(
+    url: str, request_by: Request
+) -> None:
+    plan = [Cut.BEFORE, None]
+    drafts = [draft(f"parser-{n}") for n in range(MOST_IN_BATCH + 1)]
+    with tempfile.TemporaryDirectory(prefix="mg-") as folder:
+        async with (
+            Proxy(url, Path(folder), lambda: plan.pop() if plan else None, (b"COMMIT",)) as proxy,
+            open_store(proxy.url) as store,
+        ):
+            with pytest.raises(OutcomeUnknown, match=f"{MOST_IN_BATCH} artifacts were taken in"):
+                await take_in(store, request_by, drafts)
+            again = await take_in(store, request_by, drafts)
+            assert taken(again) == [Taken.UNCHANGED] * MOST_IN_BATCH + [Taken.REGISTERED]
+            assert await store.head() == MOST_IN_BATCH + 1
 
 
 # Repeated with a key

@@ -30,6 +30,7 @@ class Served(Api):
     app: Starlette
     http: httpx.AsyncClient
     port: int
+    server: Server
 
     @property
     def address(self) -> str:
@@ -137,7 +138,7 @@ async def served(
     await until(started)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-            yield Served(made, http, port)
+            yield Served(made, http, port, server)
     finally:
         server.should_exit = True
         await task

@@ -394,7 +394,7 @@ async def test_a_server_that_is_told_to_end_does_so_soon_and_its_clients_may_com
 
             await until(ready, patience=30)
             async with AsyncExitStack() as stack:
-                live = Served(None, http, port)  # type: ignore[arg-type]
+                live = Served(None, http, port, None)  # type: ignore[arg-type]
                 sockets = [await stack.enter_async_context(live.socket()) for _ in range(20)]
                 for one in sockets:
                     await one.subscribe(RANKS, after="0")

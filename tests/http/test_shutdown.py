@@ -15,14 +15,18 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+from graphql import get_introspection_query
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.asyncio.client import connect
+from websockets.protocol import State
 
 from matchgraph.servers import Servers
 from tests.eventstore.histories import until
 from tests.graphql.client import JSON
 from tests.graphql.moving import CATALOG
 from tests.graphql.mutations import ARTIFACT, document
-from tests.graphql.subscribers import PROTOCOL
+from tests.graphql.subscribers import PROTOCOL, small_buffers
+from tests.graphql.subscribers import served as serving
 from tests.test_cli import environment, free_port
 
 HEAD = "{ position { head } }"
@@ -152,6 +156,48 @@ async def test_a_query_that_takes_too_long_does_not_keep_it(served: Any, url: st
         assert time.monotonic() - began < 10
         await asyncio.gather(*queries, return_exceptions=True)
     await db.close()
+
+
+async def test_a_client_that_is_going_already_keeps_no_server_from_ending(
+    url: str, servers: Servers
+) -> None:
+    long = json.dumps({"query": get_introspection_query()})
+    async with (
+        serving(url, servers.redis_url, project=False, small=True) as live,
+        live.socket(ping_interval=None, close_timeout=None) as client,
+    ):
+        small_buffers(client.connection.transport.get_extra_info("socket"))
+        client.stop_reading()
+        for number in range(5):
+            await client.say(type="subscribe", id=str(number), payload=json.loads(long))
+        (connection,) = (
+            one
+            for one in live.server.server_state.connections
+            if isinstance(one, WebSocketsSansIOProtocol)
+        )
+
+        async def waits_for_its_reader() -> bool:
+            return connection.transport.get_write_buffer_size() > 0
+
+        async def is_told() -> bool:
+            return connection.conn.state is not State.OPEN
+
+        async def is_gone() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", live.port)
+            except ConnectionError:
+                return True
+            writer.transport.abort()
+            return False
+
+        await until(waits_for_its_reader)
+        # It says good-bye, and the answer to that waits behind all that it does not read.
+        going = asyncio.create_task(client.connection.close())
+        await until(is_told)
+        live.server.should_exit = True
+        await until(is_gone)
+        client.connection.transport.abort()
+        await going
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
