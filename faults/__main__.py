@@ -2,6 +2,7 @@
 
 python -m faults                            every fault, as often as it is worth
 python -m faults kill-api cut-commit --times 5
+python -m faults rebuild-valkey --artifacts 10000
 python -m faults --seed 7 --write docs/faults.md
 """
 
@@ -30,6 +31,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="faults", description="Breaks a catalog under load.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--times", type=int, help="so often each, in place of what each is worth")
+    parser.add_argument("--artifacts", type=int, help="so many in each catalog, likewise")
     parser.add_argument("--seed", type=int, default=20_261_123)
     parser.add_argument("--folder", type=Path, help="where the servers put their data")
     parser.add_argument("--write", type=Path, help="the page whose table to replace")
@@ -46,7 +48,9 @@ def main(words: Sequence[str] | None = None) -> None:
     machine = [f"- {line}" for line in (*described()[:2], described()[3])]
     machine.append(f"- {datetime.now(UTC):%Y-%m-%d}, seed {options.seed}")
     logging.getLogger("matchgraph.migrate").setLevel(logging.ERROR)
-    found = asyncio.run(_run(chosen, options.times, options.seed, options.folder))
+    found = asyncio.run(
+        _run(chosen, options.times, options.artifacts, options.seed, options.folder)
+    )
     print("\n".join(machine), table(found), sep="\n\n")
     if options.write is not None:
         page = merged(options.write.read_text(), found, order)
@@ -67,7 +71,11 @@ def merged(page: str, found: Sequence[tuple[Fault, Seen]], order: Sequence[Fault
 
 
 async def _run(
-    chosen: Sequence[Fault], times: int | None, seed: int, parent: Path | None
+    chosen: Sequence[Fault],
+    times: int | None,
+    artifacts: int | None,
+    seed: int,
+    parent: Path | None,
 ) -> list[tuple[Fault, Seen]]:
     # Whoever ends this ends what it started.
     task = asyncio.current_task()
@@ -79,7 +87,7 @@ async def _run(
         with tempfile.TemporaryDirectory(
             prefix="mg-faults-", dir=parent, ignore_cleanup_errors=True
         ) as folder:
-            seen = await _one(fault, Path(folder), times or fault.times, seed)
+            seen = await _one(fault, Path(folder), times or fault.times, artifacts or 0, seed)
         found.append((fault, seen))
         print(
             f"{fault.name}: {seen.broken or seen.not_here or 'held'}", file=sys.stderr, flush=True
@@ -87,9 +95,9 @@ async def _run(
     return found
 
 
-async def _one(fault: Fault, folder: Path, times: int, seed: int) -> Seen:
+async def _one(fault: Fault, folder: Path, times: int, artifacts: int, seed: int) -> Seen:
     async with System.opened(folder) as system:
-        run = Run(system, fault, folder, times, seed, small=False)
+        run = Run(system, fault, folder, times, seed, small=False, artifacts=artifacts)
         try:
             await injected(run)
         except NotHere as reason:

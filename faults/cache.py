@@ -19,19 +19,18 @@ async def flush_valkey(run: Run) -> None:
                 await catalog.boards_are_back()
 
 
-@fault("rebuild-valkey", times=3)
+@fault("rebuild-valkey", times=3, artifacts=100_000)
 async def rebuild_valkey(run: Run) -> None:
-    """FLUSHALL with 100,000 artifacts on the boards"""
-    artifacts = 1_000 if run.small else 100_000
+    """FLUSHALL with many artifacts on the boards"""
     # Nobody else is at work, who would be measured too.
-    async with run.catalog(artifacts=artifacts, callers=1) as catalog, catalog.valkey() as client:
+    async with run.catalog(callers=1) as catalog, catalog.valkey() as client:
         await catalog.caught_up()
         await catalog.boards_are_back()
         for _ in run.injections():
             await client.flushall()
             with run.seen.recovery(goal=60):
                 await catalog.boards_are_back()
-    run.note(f"{artifacts:,} artifacts, equal to the byte")
+    run.note(f"{run.artifacts:,} artifacts, equal to the byte")
 
 
 @fault("evict-valkey")

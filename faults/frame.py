@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Units: seconds that anything may take here, on a machine that is busy with something else.
 PATIENCE = 90.0
+FEW_ARTIFACTS = 1_000
 
 
 class Broken(AssertionError):
@@ -28,7 +29,8 @@ class NotHere(Exception):
 class Fault:
     """Something that goes wrong, and what it does to a run of the catalog.
 
-    `times` is how often it is injected when all of it is wanted, `few` how often in a short run.
+    `times` is how often it is injected when all of it is wanted, `few` how often in a short run;
+    `artifacts` is how many are in its catalog, in a short run `FEW_ARTIFACTS` at most.
     """
 
     name: str
@@ -36,13 +38,14 @@ class Fault:
     inject: Callable[["Run"], Awaitable[None]]
     times: int
     few: int
+    artifacts: int = 60
 
 
 FAULTS: dict[str, Fault] = {}
 
 
 def fault(
-    name: str, *, times: int = 20, few: int = 1
+    name: str, *, times: int = 20, few: int = 1, artifacts: int = 60
 ) -> Callable[[Callable[["Run"], Awaitable[None]]], Callable[["Run"], Awaitable[None]]]:
     """Puts a fault on the list; its docstring says what goes wrong."""
 
@@ -51,7 +54,7 @@ def fault(
     ) -> Callable[["Run"], Awaitable[None]]:
         assert inject.__doc__, "what goes wrong is said there"
         what = " ".join(inject.__doc__.split()).rstrip(".")
-        FAULTS[name] = Fault(name, what, inject, times, few)
+        FAULTS[name] = Fault(name, what, inject, times, few, artifacts)
         return inject
 
     return listed

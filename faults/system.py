@@ -24,7 +24,7 @@ import matchgraph
 from bench.frame import new_template, url_of
 from bench.history import calibration, registered_and_observed, rows
 from faults import checks
-from faults.frame import PATIENCE, Broken, Fault, Seen, until
+from faults.frame import FEW_ARTIFACTS, PATIENCE, Broken, Fault, Seen, until
 from faults.load import CATALOG, RANKS, Account, Api, Follower, Load
 from faults.proxy import Cut, Proxy
 from faults.servers import Postgres, Valkey
@@ -173,7 +173,7 @@ class System:
 @dataclass
 class Run:
     """One fault on its way. `times` is how often to inject it, `small` says that little is at hand
-    and a sample will do."""
+    and a sample will do; `artifacts` is how many there are, 0: as many as the fault has."""
 
     system: System
     fault: Fault
@@ -182,8 +182,11 @@ class Run:
     seed: int
     small: bool
     seen: Seen = field(default_factory=Seen)
+    artifacts: int = 0
 
     def __post_init__(self) -> None:
+        most = FEW_ARTIFACTS if self.small else self.fault.artifacts
+        self.artifacts = self.artifacts or min(most, self.fault.artifacts)
         self.choices = random.Random(f"{self.seed} {self.fault.name}")
 
     def injections(self) -> Iterator[int]:
@@ -201,13 +204,14 @@ class Run:
         self,
         *,
         cuts: "Cuts | None" = None,
-        artifacts: int = 60,
+        artifacts: int | None = None,
         clauses: str = "",
         callers: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator["Catalog"]:
         """An API and a projector over a new database, with callers at work and two who follow what
         changes. When the block ends without a failure, what must hold is checked."""
+        artifacts = artifacts or self.artifacts
         async with AsyncExitStack() as stack:
             url = await stack.enter_async_context(self.system.database(clauses))
             keys, start = await _prepared(url, artifacts, callers or (4 if self.small else 8))
@@ -490,5 +494,6 @@ class Catalog:
 
 async def injected(run: Run) -> None:
     """Injects the fault. Raises: Broken, NotHere."""
-    async with asyncio.timeout(4 * PATIENCE + 30 * run.times):
+    # Three events of each artifact are recorded, taken in, and taken in again to compare.
+    async with asyncio.timeout(4 * PATIENCE + 30 * run.times + run.artifacts / 25):
         await run.fault.inject(run)
