@@ -12,6 +12,7 @@ import pytest
 
 from faults.servers import Valkey
 from matchgraph.graphql.schema import build
+from matchgraph.http.budget import PRODUCTION, Allowance
 from matchgraph.http.documents import TEXTS, USED, KeptDocuments
 from matchgraph.http.manifests import BadManifest, read
 from matchgraph.http.request import JSON, RESPONSE, NotRun, Sent
@@ -22,6 +23,7 @@ from tests.graphql.client import Api, serving
 from tests.graphql.moving import CATALOG, RANKS, Movers, projected
 from tests.graphql.mutations import ARTIFACT, document
 from tests.graphql.subscribers import Served, served
+from tests.graphql.test_limits import REFUSED
 from tests.projections.ranks import answers
 
 HEAD = "query Head { position { head } }"
@@ -386,6 +388,59 @@ def test_a_broken_manifest_is_refused_and_says_where(
     with pytest.raises(BadManifest, match=str(file)) as refused:
         read([file], SCHEMA)
     assert told in str(refused.value)
+
+
+BY_VARIABLES = "pages within pages, by variables"
+
+
+@pytest.mark.parametrize("what", [one[0] for one in REFUSED if one[0] != BY_VARIABLES])
+def test_an_operation_that_could_never_run_refuses_the_start(tmp_path: Path, what: str) -> None:
+    (text,) = (text for name, text, _ in REFUSED if name == what)
+    with pytest.raises(BadManifest, match="'mine': "):
+        read([written(tmp_path, {"mine": text})], SCHEMA)
+
+
+def test_what_could_never_run_is_told_by_its_name_and_the_limit(tmp_path: Path) -> None:
+    texts = {name: text for name, text, _ in REFUSED}
+    for text, told in (
+        ("query Far " + texts["deep"], "Far could never run.*16 levels of fields; at most 15"),
+        ("query Dear " + texts["searches within a page"], "Dear could .* may cost 5000"),
+        (f'query Long {{ artifact(slug: "{"x" * 10_001}") {{ slug }} }}', "Long .* at most 10000"),
+        (HEAD + "query Far " + texts["deep"], "Head, Far could never run"),
+        ("{ __typename }" + " " * 100_000, "the operation could never run.* 100000 characters"),
+    ):
+        with pytest.raises(BadManifest, match=told) as refused:
+            read([written(tmp_path, {"mine": text})], SCHEMA)
+        assert "leave it out" in str(refused.value)
+    assert read([written(tmp_path, {"mine": SLUG})], SCHEMA, most=10)
+    with pytest.raises(BadManifest, match=r"Slug could never run.* may cost 1"):
+        read([written(tmp_path, {"mine": SLUG})], SCHEMA, most=1)
+
+
+MANY = (
+    "artifacts(first: $n) { nodes { capabilities(first: $n) { nodes { provenance { source } } } } }"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"query ($n: Int!) {{ {MANY} }}",
+        f"query ($n: Int) {{ {MANY} }}",
+        f"query ($n: Int! = 100) {{ {MANY} }}",
+        f"query ($n: Int, $as: AsOf) {{ {MANY.replace('first', 'asOf: $as, first', 1)} }}",
+        "query ($slugs: [String!]!) { compare(slugs: $slugs) { position } }",
+    ],
+)
+def test_what_could_run_with_other_variables_is_trusted(tmp_path: Path, text: str) -> None:
+    assert read([written(tmp_path, {"mine": text})], SCHEMA) == {"mine": text}
+
+
+def test_nobody_pays_for_more_than_the_largest_budget() -> None:
+    assert Allowance().most_points == PRODUCTION.most_points == 5_000
+    assert Allowance(points_per_key=300, points_per_address=20).most_points == 300
+    assert Allowance(points_per_key=300).most_points == 5_000
+    assert Allowance(points_per_key=9_000, points_per_address=9_000).most_points == 5_000
 
 
 def test_manifests_must_be_there_and_agree(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from graphql import (
     Undefined,
     Visitor,
     parse,
+    print_ast,
     visit,
 )
 from graphql.language.visitor import VisitorAction
@@ -155,6 +156,7 @@ async def pay(purse: Purse | None, bill: Bill) -> None:
             requested=bill.points,
             limit=bill.limit,
         )
+
     if purse is not None:
         try:
             bill.left = await purse.charge(bill.points)
@@ -224,6 +226,35 @@ def _sizes(
                     yield "nothing"
                 case value:
                     yield "left out" if value is Undefined else "something"
+
+
+def check_ever(schema: GraphQLSchema, text: str, document: DocumentNode, most: int) -> None:
+    """Returns if each operation of the document can be carried out: there are variables with which
+    it is within bounds. Units: `most` in points.
+
+    Raises: Limited, BadInput.
+    """
+    if len(text) > LONGEST_DOCUMENT:
+        raise Limited("TOO_MANY_TOKENS", _given_up("TOO_MANY_TOKENS"))
+    for one in _operations(document):
+        name = None if one.name is None else one.name.value
+        points = check(schema, document, name, _least(one))
+        if points > most:
+            raise Limited(
+                "TOO_COSTLY", f"It costs {points} points at least; an operation may cost {most}."
+            )
+
+
+def _least(operation: OperationDefinitionNode) -> dict[str, Any]:
+    """The variables with which it asks for least: pages of one, lists without entries, and nothing
+    that can be left out."""
+    least: dict[str, Any] = {}
+    for one in operation.variable_definitions or ():
+        kind = print_ast(one.type)
+        least[one.variable.name.value] = (
+            1 if kind in ("Int", "Int!") else [] if kind.startswith("[") else None
+        )
+    return least
 
 
 def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:

@@ -316,7 +316,8 @@ def app(
 
     allowed = Origins(tuple(origins))
     schema = build(federation=federation)
-    trusted_documents = TrustedDocuments(read(trusted, schema._schema)) if trusted else None
+    texts = read(trusted, schema._schema, allowance.most_points)
+    trusted_documents = TrustedDocuments(texts) if trusted else None
     api = Api(
         schema,
         graphql_ide="graphiql" if development else None,

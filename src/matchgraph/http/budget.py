@@ -21,6 +21,7 @@ from strawberry.types import ExecutionResult
 from matchgraph.graphql.context import ANONYMOUS
 from matchgraph.graphql.limits import (
     CODES,
+    MOST_POINTS,
     RATE_LIMITED,
     TIMEOUT,
     Bill,
@@ -73,6 +74,12 @@ class Allowance:
     points_per_address: int | None = None
     sockets_per_key: int | None = None
     sockets_per_address: int | None = None
+
+    @property
+    def most_points(self) -> int:
+        """What an operation may cost, whoever asks: nobody could pay for more than a budget."""
+        budgets = (self.points_per_key, self.points_per_address)
+        return min(MOST_POINTS, max(MOST_POINTS if one is None else one for one in budgets))
 
 
 PRODUCTION = Allowance(

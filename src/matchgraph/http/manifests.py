@@ -9,9 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSchema, parse, validate
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    parse,
+    validate,
+)
 
-from matchgraph.graphql.sharing import MOST_TOKENS
+from matchgraph.graphql.limits import MOST_POINTS, MOST_TOKENS, check_ever
 from matchgraph.http.request import LONGEST_ID, SHA256
 
 APOLLO = "apollo-persisted-query-manifest"
@@ -23,11 +30,12 @@ class BadManifest(Exception):
     """A manifest cannot be used; says which one, and where it is wrong."""
 
 
-def read(files: Iterable[Path], schema: GraphQLSchema) -> dict[str, str]:
-    """The documents of all these manifests, by id. Raises: BadManifest."""
+def read(files: Iterable[Path], schema: GraphQLSchema, most: int = MOST_POINTS) -> dict[str, str]:
+    """The documents of all these manifests, by id. Units: `most` in points, that an operation may
+    cost. Raises: BadManifest."""
     texts: dict[str, str] = {}
     for file in files:
-        problems = list(_take_in(texts, file, schema))
+        problems = list(_take_in(texts, file, schema, most))
         if problems:
             more = f"\n  and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
             raise BadManifest(
@@ -36,7 +44,7 @@ def read(files: Iterable[Path], schema: GraphQLSchema) -> dict[str, str]:
     return texts
 
 
-def _take_in(texts: dict[str, str], file: Path, schema: GraphQLSchema) -> Iterator[str]:
+def _take_in(texts: dict[str, str], file: Path, schema: GraphQLSchema, most: int) -> Iterator[str]:
     """Takes the documents in, and tells what is wrong."""
     try:
         entries = _entries(json.loads(file.read_bytes()))
@@ -56,7 +64,7 @@ def _take_in(texts: dict[str, str], file: Path, schema: GraphQLSchema) -> Iterat
         elif texts.setdefault(id, text) != text:
             yield f"{said!r}: it is the id of two documents"
         else:
-            yield from (f"{said!r}: {problem}" for problem in _problems(text, schema))
+            yield from (f"{said!r}: {problem}" for problem in _problems(text, schema, most))
 
 
 def _entries(said: Any) -> Sequence[tuple[Any, Any]]:
@@ -73,9 +81,22 @@ def _entries(said: Any) -> Sequence[tuple[Any, Any]]:
     )
 
 
-def _problems(text: str, schema: GraphQLSchema) -> list[str]:
+def _problems(text: str, schema: GraphQLSchema, most: int) -> list[str]:
     try:
         document = parse(text, max_tokens=MOST_TOKENS)
     except (GraphQLError, RecursionError) as reason:
         return [str(reason).partition("\n")[0]]
+    try:
+        check_ever(schema, text, document, most)
+    except GraphQLError as reason:
+        return [
+            f"{_named(document) or 'the operation'} could never run. {reason.message} Have it ask"
+            " for less (docs/limits.md), or leave it out."
+        ]
     return [error.message for error in validate(schema, document, max_errors=1)]
+
+
+def _named(document: DocumentNode) -> str:
+    """The names of its operations."""
+    operations = (one for one in document.definitions if isinstance(one, OperationDefinitionNode))
+    return ", ".join(one.name.value for one in operations if one.name is not None)
