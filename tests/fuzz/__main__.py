@@ -22,6 +22,7 @@ ROUNDS = (
     (rounds.everything, 20),
     (rounds.by_the_grammar, 200),
     (rounds.over_websocket, 100),
+    (rounds.over_event_streams, 100),
     (rounds.bytes_over_http, 300),
     (rounds.messages_over_websocket, 200),
 )

@@ -20,6 +20,10 @@ TYPES = (
     *("multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "text/event-stream"),
     *("application/jsonp", "image/png", "application/json, text/html", "\x00", "é"),
 )
+STREAMS = (
+    *("text/event-stream", "TEXT/EVENT-STREAM;q=0.9", "text/event-stream, application/json"),
+    *("application/json, text/event-stream", "text/event-stream;q=x", "text/event-stream;"),
+)
 
 
 def sent(
@@ -68,19 +72,51 @@ def by_the_grammar(target: Target, count: int, number: int | None = None) -> Non
 
 def over_websocket(target: Target, count: int, number: int | None = None) -> None:
     """Every field of all three sorts over WebSocket. Raises: Wrong."""
-    schema = target.schema
-    every = [
-        operations(schema, target.known, kind, name)
-        for kind, top in (
-            ("subscription", schema.subscription_type),
-            ("query", schema.query_type),
-            ("mutation", schema.mutation_type),
-        )
-        for name in (top.fields if top else ())
-    ]
-    for one in every[:2]:
+    subscriptions, others = _by_sort(target)
+    for one in subscriptions:
         sent(one, target.follow, count, number)
-    sent(st.one_of(every[2:]), target.follow, count, number)
+    sent(st.one_of(others), target.follow, count, number)
+
+
+def _by_sort(
+    target: Target,
+) -> tuple[list[st.SearchStrategy[Asked]], list[st.SearchStrategy[Asked]]]:
+    """Operations with each subscription, and with each field of the other two sorts."""
+    schema = target.schema
+    top = schema.query_type, schema.mutation_type, schema.subscription_type
+    queries, mutations, subscriptions = (
+        [operations(schema, target.known, kind, name) for name in (one.fields if one else ())]
+        for kind, one in zip(("query", "mutation", "subscription"), top, strict=True)
+    )
+    return subscriptions, queries + mutations
+
+
+def over_event_streams(target: Target, count: int, number: int | None = None) -> None:
+    """Every field of all three sorts as an event stream of its own (graphql-sse in the mode of
+    distinct connections), by POST and by GET, and bodies of any shape. Raises: Wrong."""
+    headers = st.fixed_dictionaries(
+        {"accept": st.sampled_from(STREAMS)},
+        optional={
+            "last-event-id": st.sampled_from([one for one in HOSTILE if one.isprintable()])
+            | st.integers().map(str),
+            # Of the other mode, which is not served.
+            "x-graphql-event-stream-token": st.sampled_from(["", "x", "x" * 9_000, "\x00"]),
+            "cache-control": st.sampled_from(["no-store", "x"]),
+            "connection": st.sampled_from(["close", "upgrade", "x"]),
+        },
+    )
+    subscriptions, others = _by_sort(target)
+    for one in (*subscriptions, st.one_of(others)):
+        asked = st.tuples(one, headers, st.booleans())
+        sent(asked, lambda one: target.stream(*one[:2], by_get=one[2]), count, number)
+    query = "subscription ($after: String) { rankChanged(cursor: $after) { slug position } }"
+    shaped = st.fixed_dictionaries(
+        {"query": st.just(query) | _json},
+        optional={"variables": _json, "operationName": _json, "extensions": _json},
+    )
+    good = json.dumps({"query": query, "variables": {"after": None}}).encode()
+    bodies = shaped.map(lambda value: json.dumps(value).encode()) | _mutilated(good)
+    sent(st.tuples(bodies, headers), lambda one: target.stream_of(*one), count, number)
 
 
 def bytes_over_http(target: Target, count: int, number: int | None = None) -> None:

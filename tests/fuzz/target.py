@@ -4,9 +4,11 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from graphql import GraphQLSchema, build_schema
@@ -29,6 +31,8 @@ JSON = {"content-type": "application/json"}
 DEADLINE = 20.0
 # Where nothing changes, a subscription has nothing to tell.
 SOON = 0.5
+# Units: characters; what is longer is sent as a body.
+LONGEST_ADDRESS = 10_000
 PROTOCOL = Subprotocol("graphql-transport-ws")
 
 
@@ -84,7 +88,7 @@ class Target:
     def follow(self, asked: Asked) -> None:
         """Sends the operation over a WebSocket; judges what comes back first, if it comes soon."""
         said = {"id": "1", "type": "subscribe", "payload": json.loads(asked.body())}
-        with self._line() as line:
+        with self._line() as line, self._sent_away(asked):
             line.send(json.dumps(said))
             line.send('{"type": "ping"}')
             heard = list(self._until_pong(line))
@@ -99,20 +103,88 @@ class Target:
                 elif message["type"] == "error":
                     self.judge.errors(message["payload"])
 
+    def stream(self, asked: Asked, headers: dict[str, str], *, by_get: bool = False) -> None:
+        """Sends the operation and takes events for an answer, over a connection of its own. Raises:
+        Wrong."""
+        if by_get and len(asked.document) < LONGEST_ADDRESS:
+            said = {"query": asked.document, "variables": json.dumps(asked.variables)}
+            self._stream("GET", f"/graphql?{urlencode(said)}", b"", headers, asked)
+        else:
+            self._stream("POST", "/graphql", asked.body(), headers, asked)
+
+    def stream_of(self, body: bytes, headers: dict[str, str]) -> None:
+        """The same with a body that may be anything. Raises: Wrong."""
+        self._stream("POST", "/graphql", body, headers, None)
+
+    def _stream(
+        self, method: str, path: str, body: bytes, headers: dict[str, str], asked: Asked | None
+    ) -> None:
+        said = {name: value.encode("utf-8", "replace") for name, value in headers.items()}
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)) as line:
+            try:
+                line.request(method, path, body, {**JSON, **said})
+                connection, answer = line.sock, line.getresponse()
+                if not answer.getheader("content-type", "").startswith("text/event-stream"):
+                    document = None if asked is None else asked.document
+                    self.judge.response(answer.status, answer.read(), document)
+                    return
+            except TimeoutError as reason:
+                raise Wrong(f"no answer within {DEADLINE:g} s") from reason
+            if answer.status >= 500:
+                raise Wrong(f"{answer.status} as an event stream")
+            # Where nothing changes, a subscription goes on without a word; all else ends.
+            ends = asked is not None and asked.kind != "subscription"
+            connection.settimeout(DEADLINE if ends else SOON)
+            events, over = b"", False
+            try:
+                while some := answer.read1(65_536):
+                    events += some
+                over = True
+            except TimeoutError as reason:
+                if ends:
+                    raise Wrong(
+                        f"no end within {DEADLINE:g} s, after {events[-500:]!r}"
+                    ) from reason
+        self._events(events.decode(), None if asked is None else asked.document, over=over)
+
+    def _events(self, said: str, document: str | None, *, over: bool) -> None:
+        self.judge.text(said)
+        *blocks, rest = said.split("\n\n")
+        completed = False
+        for block in blocks:
+            if block.startswith(":"):  # a sign of life
+                continue
+            event, _, data = block.partition("\n")
+            if completed or event not in ("event: next", "event: complete"):
+                raise Wrong(f"no event of graphql-sse: {block[:500]!r}")
+            completed = event == "event: complete"
+            if not completed:
+                answer = json.loads(data.removeprefix("data: "))
+                self.judge.answer(answer, document)
+                self.known.learn(answer)
+        if over and (rest or not completed):
+            raise Wrong(f"it ended in the middle: {said[-500:]!r}")
+
     def messages(self, sent: list[str | bytes]) -> None:
         """Sends what may be anything as messages; who says nonsense may be sent away, by a code."""
-        with self._line() as line:
-            try:
-                for one in sent:
-                    line.send(one)
-                line.send('{"type": "ping"}')
-                for message in self._until_pong(line):
-                    self.judge.text(json.dumps(message, ensure_ascii=False))
-            except ConnectionClosed as reason:
-                code = reason.rcvd.code if reason.rcvd else None
-                if code is None or code == 1011:
-                    raise Wrong(f"the socket ended with {code} after {sent}") from reason
-                self.judge.text(reason.rcvd.reason if reason.rcvd else "")
+        with self._line() as line, self._sent_away(sent):
+            for one in sent:
+                line.send(one)
+            line.send('{"type": "ping"}')
+            for message in self._until_pong(line):
+                self.judge.text(json.dumps(message, ensure_ascii=False))
+
+    @contextmanager
+    def _sent_away(self, sent: object) -> Iterator[None]:
+        """Lets the server end the socket for nonsense, such as a number that JSON does not have, in
+        plain words. Raises: Wrong."""
+        try:
+            yield
+        except ConnectionClosed as reason:
+            code = reason.rcvd.code if reason.rcvd else None
+            if code is None or code == 1011:
+                raise Wrong(f"the socket ended with {code} after {sent}") from reason
+            self.judge.text(reason.rcvd.reason if reason.rcvd else "")
 
     def _until_pong(self, line: Any) -> Iterator[Any]:
         while True:

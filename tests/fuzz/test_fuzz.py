@@ -57,6 +57,20 @@ def test_operations_over_a_websocket_are_answered_like_those_over_http(target: T
     target.is_whole()
 
 
+def test_operations_as_event_streams_are_answered_likewise(target: Target) -> None:
+    def changes() -> int:
+        return sum(
+            times
+            for field, times in target.judge.resolved.items()
+            if field.startswith("Subscription.")
+        )
+
+    before = changes()
+    rounds.over_event_streams(target, 40)
+    assert changes() > before, "some have told of changes"
+    target.is_whole()
+
+
 def test_no_bytes_over_http_break_anything(target: Target) -> None:
     rounds.bytes_over_http(target, 100)
     target.is_whole()
