@@ -7,11 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from graphql import DocumentNode
+from graphql import DocumentNode, parse
 from strawberry.extensions import SchemaExtension
 
 from matchgraph.graphql.compiled import Plans
-from matchgraph.graphql.limits import Prices
+from matchgraph.graphql.limits import MOST_TOKENS, Prices
 
 # So many documents are kept, and so many characters of them; one takes a thousand bytes of memory
 # for each of its tokens, so no client can fill the memory with those that it makes up.
@@ -54,6 +54,15 @@ class Documents:
     def of(self, document: DocumentNode) -> Prepared | None:
         """What is known of that very document, if it is kept."""
         return self._by_id.get(id(document))
+
+    def parsed(self, text: str) -> DocumentNode:
+        """The document with that text, which is kept from now on. Raises: GraphQLError."""
+        known = self.find(text)
+        if known is not None:
+            return known.document
+        document = parse(text, max_tokens=MOST_TOKENS)
+        self.keep(text, document)
+        return document
 
     def keep(self, text: str, document: DocumentNode) -> None:
         """Keeps the document, which must not change any more."""

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from graphql import (
@@ -22,7 +21,6 @@ from graphql import (
     TypeNode,
     Undefined,
     Visitor,
-    parse,
     print_ast,
     visit,
 )
@@ -37,6 +35,7 @@ from matchgraph.observe import observed_cost
 
 if TYPE_CHECKING:
     from matchgraph.graphql.context import Context
+    from matchgraph.graphql.documents import Documents
 
 MOST_TOKENS = 2_000
 # Units: characters. Tokens can be long.
@@ -458,6 +457,7 @@ def _is_subscription(document: DocumentNode | None, name: str | None) -> bool:
 async def pay_alone(
     purse: Purse,
     schema: GraphQLSchema,
+    documents: "Documents",
     query: str,
     operation_name: str | None,
     variables: Mapping[str, Any],
@@ -467,14 +467,8 @@ async def pay_alone(
     Raises: Limited.
     """
     try:
-        points = check(schema, _parsed(query), operation_name, variables)
+        points = check(schema, documents.parsed(query), operation_name, variables)
     except GraphQLError:
         points = UNREAD
     observed_cost(points)
     await pay(purse, bill_for(purse, points))
-
-
-# A document may take a megabyte, and subscribers ask for few different ones.
-@lru_cache(maxsize=50)
-def _parsed(query: str) -> DocumentNode:
-    return parse(query, max_tokens=MOST_TOKENS)

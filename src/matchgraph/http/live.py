@@ -24,7 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.http import GraphQLRequestData
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.http.streaming import SSETransport
-from strawberry.schema import BaseSchema, Schema
+from strawberry.schema import BaseSchema
 from strawberry.subscriptions import GRAPHQL_SSE_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
@@ -39,6 +39,7 @@ from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.limits import RATE_LIMITED, Limited, pay_alone
 from matchgraph.graphql.observe import SSE
+from matchgraph.graphql.schema import CatalogSchema
 from matchgraph.graphql.sharing import (
     INTERNAL,
     WENT_WRONG,
@@ -537,8 +538,11 @@ async def charge_subscriber(
     budgets: Budgets = connection.app.state.budgets
     purse = budgets.purse(connection.scope, connection.scope.get(CALLER, NOBODY))
     if purse is not None:
-        assert isinstance(schema, Schema), "as the application makes it"
-        await pay_alone(purse, schema._schema, asked.query, asked.operation_name, asked.variables)
+        assert isinstance(schema, CatalogSchema), "as the application makes it"
+        await pay_alone(
+            *(purse, schema._schema, schema.documents),
+            *(asked.query, asked.operation_name, asked.variables),
+        )
 
 
 def _cut(reason: str) -> str:
