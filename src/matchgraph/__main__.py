@@ -4,6 +4,12 @@ Exit codes: 0 done; 1 done in part, or refused, with the reasons on stderr; 2 ca
 3 a server that is needed cannot be reached.
 """
 
+import gc
+
+# What is made as a program is imported stays for good; to look for garbage among it over and over
+# takes a tenth of the time until it serves.
+gc.disable()
+
 import asyncio
 import logging
 import re
@@ -75,6 +81,9 @@ from matchgraph.queries.page import MOST
 from matchgraph.queries.position import reach
 from matchgraph.queries.snapshot import viewing
 from matchgraph.servers import FolderInUse, Servers, ServersError, running, running_beside
+
+gc.freeze()
+gc.enable()
 
 log = logging.getLogger("matchgraph")
 stderr = Console(stderr=True)
