@@ -436,8 +436,8 @@ def test_what_is_remembered_of_prices_is_what_would_be_found_again(
     def found(name: str | None, variables: dict[str, Any], *known: Prices) -> int | str:
         try:
             return check(SCHEMA, document, name, variables, *known)
-        except Limited as reason:
-            return reason.message
+        except (Limited, BadInput) as reason:
+            return str(reason)
 
     for name, variables in asked:
         assert found(name, variables, prices) == found(name, variables)

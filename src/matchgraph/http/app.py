@@ -67,9 +67,11 @@ from matchgraph.http.observe import (
     request_id_of,
 )
 from matchgraph.http.origins import Cors, Origins
+from matchgraph.http.request import BadRequest
 from matchgraph.http.sockets import Seats
 from matchgraph.http.tokens import Tokens, TokenSettings
 from matchgraph.http.upkeep import calibrating, projecting
+from matchgraph.http.view import RequestAdapter
 from matchgraph.ledger.head import Signer
 from matchgraph.ledger.watch import Watched, watched
 from matchgraph.observe.observer import Observer
@@ -128,9 +130,9 @@ class Api(LiveView):
             except (Unauthenticated, Unavailable) as reason:
                 # The connection of whoever is answered in the middle of a body is closed, and with
                 # it goes what they send next.
-                with suppress(ClientDisconnect):
-                    await Request(scope, receive).body()
-                    await refusal(scope, reason)(scope, receive, send)
+                with suppress(BadRequest, ClientDisconnect):
+                    await RequestAdapter(Request(scope, receive)).get_body()
+                await refusal(scope, reason)(scope, receive, send)
                 return
         # Who goes away before the request is whole has made no mistake for the log, and what was
         # found meanwhile is given by the front.
