@@ -144,23 +144,40 @@ WORTH_A_COPY = 100
 _raw = msgspec.json.Decoder(list[msgspec.Raw])
 
 
+# What goes into a table: its rows, their values in the order of the columns, and what to do then.
+Into = tuple[str, Iterable[tuple[Any, ...]], str]
+
+
 async def insert(
     db: Connection, table: str, rows: Iterable[tuple[Any, ...]], *, then: str = ""
 ) -> None:
-    """Inserts whole rows, their values in the order of the table's columns, in one statement."""
-    rows = list(rows)
-    if not rows:
-        return
-    known, more = await columns(db, table, len(rows[0]))
-    if len(rows) >= WORTH_A_COPY and not then:
-        await db.copy_records_to_table(table, records=rows, columns=known)
-        return
-    if more:
-        rows = [(*row, *more) for row in rows]
-    named = ", ".join(f'"{name}"' for name in known)
-    await db.execute(
-        f"INSERT INTO {table} ({named}) SELECT {named} FROM unnest($1::{table}[]) {then}", rows
-    )
+    """Inserts whole rows, their values in the order of the table's columns."""
+    await insert_all(db, (table, rows, then))
+
+
+async def insert_all(db: Connection, *into: Into) -> None:
+    """The same for several tables, as far as there are rows: in one statement for all of those
+    that few go into, which is most of what an event that comes alone costs."""
+    inserts: list[str] = []
+    arguments: list[list[tuple[Any, ...]]] = []
+    for table, given, then in into:
+        rows = list(given)
+        if not rows:
+            continue
+        known, more = await columns(db, table, len(rows[0]))
+        if len(rows) >= WORTH_A_COPY and not then:
+            await db.copy_records_to_table(table, records=rows, columns=known)
+            continue
+        arguments.append([(*row, *more) for row in rows] if more else rows)
+        named = ", ".join(f'"{name}"' for name in known)
+        inserts.append(
+            f"INSERT INTO {table} ({named}) SELECT {named}"
+            f" FROM unnest(${len(arguments)}::{table}[]) {then}"
+        )
+    if inserts:
+        *others, last = inserts
+        apart = ", ".join(f"into_{number} AS ({one})" for number, one in enumerate(others))
+        await db.execute(f"WITH {apart} {last}" if others else last, *arguments)
 
 
 async def columns(db: Connection, table: str, count: int) -> tuple[list[str], list[None]]:

@@ -36,7 +36,7 @@ from matchgraph.domain.matching import (
 )
 from matchgraph.domain.ranking import assumed_rate
 from matchgraph.eventstore.connection import Connection, Fetches
-from matchgraph.projections.projection import insert
+from matchgraph.projections.projection import insert, insert_all
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int32] | NDArray[np.int64]
@@ -98,25 +98,27 @@ class Matches:
 
     async def write(self, db: Connection) -> None:
         """Writes what the events have changed."""
-        await insert(
+        await insert_all(
             db,
-            "rank_match",
             (
-                (*key, c.day, c.exposure, c.utility, c.chosen, c.cap, c.trust)
-                for key, c in self._cells.items()
+                "rank_match",
+                (
+                    (*key, c.day, c.exposure, c.utility, c.chosen, c.cap, c.trust)
+                    for key, c in self._cells.items()
+                ),
+                "ON CONFLICT (searcher, artifact_id) DO UPDATE SET day = excluded.day,"
+                " exposure = excluded.exposure, utility = excluded.utility,"
+                " chosen = excluded.chosen",
             ),
-            then="ON CONFLICT (searcher, artifact_id) DO UPDATE SET day = excluded.day,"
-            " exposure = excluded.exposure, utility = excluded.utility, chosen = excluded.chosen",
+            (
+                "rank_match_total",
+                ((artifact, *count) for artifact, count in self._counts.items()),
+                "ON CONFLICT (artifact_id) DO UPDATE SET exposure = excluded.exposure,"
+                " utility = excluded.utility, searchers = excluded.searchers,"
+                " discounted = excluded.discounted",
+            ),
+            ("rank_matched", self._matched, ""),
         )
-        await insert(
-            db,
-            "rank_match_total",
-            ((artifact, *count) for artifact, count in self._counts.items()),
-            then="ON CONFLICT (artifact_id) DO UPDATE SET exposure = excluded.exposure,"
-            " utility = excluded.utility, searchers = excluded.searchers,"
-            " discounted = excluded.discounted",
-        )
-        await insert(db, "rank_matched", self._matched)
 
 
 async def matched(db: Fetches, artifact_id: UUID, position: int) -> Count:

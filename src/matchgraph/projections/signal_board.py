@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert_all
 
 
 class Signal(Said, frozen=True):
@@ -33,14 +33,16 @@ async def apply(db: Connection, batch: Batch) -> None:
         key = (event.id, signal.name, signal.source)
         newest[key] = (*key, signal.value, signal.method, signal.observed_at, position)
         history.append(newest[key])
-    await insert(db, "signal_history", history)
-    await insert(
+    await insert_all(
         db,
-        "signal_board",
-        newest.values(),
-        then="ON CONFLICT (artifact_id, name, source) DO UPDATE SET value = excluded.value,"
-        " method = excluded.method, observed_at = excluded.observed_at,"
-        " position = excluded.position",
+        ("signal_history", history, ""),
+        (
+            "signal_board",
+            newest.values(),
+            "ON CONFLICT (artifact_id, name, source) DO UPDATE SET value = excluded.value,"
+            " method = excluded.method, observed_at = excluded.observed_at,"
+            " position = excluded.position",
+        ),
     )
 
 

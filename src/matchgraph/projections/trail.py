@@ -13,7 +13,7 @@ import msgspec
 
 from matchgraph.eventstore.codec import CURRENT_TAGS
 from matchgraph.eventstore.connection import Connection
-from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert
+from matchgraph.projections.projection import Batch, Heard, Projection, Said, insert, insert_all
 
 # So many positions are one stretch: few enough to be looked through for a single event.
 STRETCH = 128
@@ -192,10 +192,11 @@ async def apply(db: Connection, batch: Batch) -> None:
         for position, event in batch
         for thing in _things(event)
     ]
-    await insert(db, "trail", rows)
-    await _lead(db, [one for one in batch if isinstance(one[1], Aliased | Realiased | Unaliased)])
     stretches = {(TOPICS[type(event)], position // STRETCH) for position, event in batch}
-    await insert(db, "trail_topic", sorted(stretches), then="ON CONFLICT DO NOTHING")
+    await insert_all(
+        db, ("trail", rows, ""), ("trail_topic", sorted(stretches), "ON CONFLICT DO NOTHING")
+    )
+    await _lead(db, [one for one in batch if isinstance(one[1], Aliased | Realiased | Unaliased)])
 
 
 async def _lead(db: Connection, events: list[tuple[int, Any]]) -> None:
