@@ -57,7 +57,7 @@ from matchgraph.projections.rank_formula import (
 )
 from matchgraph.projections.rank_match import Matches
 from matchgraph.projections.rank_order import Order, Stood
-from matchgraph.projections.rank_tables import RANK, Ranks
+from matchgraph.projections.rank_tables import RANK, Changes, Found, Ranks
 
 # So many artifacts are kept in memory; beyond that they are read again when they are touched.
 MOST_KEPT = 200_000
@@ -485,15 +485,19 @@ class _Grid:
 
     def __init__(self, slots: NDArray[np.int64]) -> None:
         order = np.argsort(slots, kind="stable")
-        first = np.flatnonzero(np.diff(slots[order], prepend=-1))
+        by_slot = slots[order]
+        begins = np.ones(len(slots), np.bool_)
+        begins[1:] = by_slot[1:] != by_slot[:-1]
+        first = np.flatnonzero(begins)
         # The slots that there are, and their rows before all moments and after them.
-        self.slots = slots[order[first]]
+        self.slots = by_slot[first]
         self.before = first + np.arange(len(first))
-        self.after = np.append(self.before[1:], len(slots) + len(first)) - 1
+        self.after = np.empty_like(first)
+        self.after[:-1], self.after[-1] = self.before[1:] - 1, len(slots) + len(first) - 1
         # Of each row the number of its slot, and of each moment its row.
         self.which = np.repeat(np.arange(len(first)), self.after - self.before + 1)
         self.row = np.empty(len(slots), np.int64)
-        self.row[order] = np.delete(np.arange(len(self.which)), self.before)
+        self.row[order] = np.arange(len(slots)) + np.cumsum(begins)
 
     def filled(self, before: NDArray[Any], moments: Sequence[int], news: Any) -> NDArray[Any]:
         """A value in each row: what the last moment has made known that did."""
@@ -537,14 +541,12 @@ async def _move(db: Connection, board: _Board, said: _Heard) -> None:
         numbers[name][grid.before] = before[name]
         after[name] = numbers[name][grid.after]
     listed = evidence["listed"]
-    moved = listed[grid.row] != listed[grid.row - 1]
-    whole = moved.copy()
-    for column in numbers.values():
-        moved |= column[grid.row] != column[grid.row - 1]
-    change = np.flatnonzero(moved)
+    whole = listed[grid.row] != listed[grid.row - 1]
+    every = np.stack([numbers[name] for name in NUMBERS])
+    change = np.flatnonzero(whole | (every[:, grid.row] != every[:, grid.row - 1]).any(axis=0))
     row, day, whole = grid.row[change], np.array(said.day, np.int32)[change], whole[change]
     which = grid.which[row]
-    was, now = ({name: column[rows] for name, column in numbers.items()} for rows in (row - 1, row))
+    was, now = (dict(zip(NUMBERS, every[:, rows], strict=True)) for rows in (row - 1, row))
     ids = before["id"][which]
     order = await board.order(db)
     was["place"], was["band"], now["place"], now["band"] = order.move(
@@ -562,19 +564,20 @@ async def _move(db: Connection, board: _Board, said: _Heard) -> None:
     after["place"][which], after["band"][which] = now["place"], now["band"]
     board.put(grid.slots, after)
     slots = grid.slots.tolist()
-    there = (before["position"] > 0).tolist()
-    old = [board.names[slot] for slot, known in zip(slots, there, strict=True) if known]
-    if old:
-        for table in ("rank_evidence", "rank_board"):
-            await db.execute(f"DELETE FROM {table} WHERE artifact_id = ANY ($1)", old)
-    await rank_tables.write_evidence(
+    moved = np.zeros(len(slots), np.bool_)
+    moved[which] = True
+    await rank_tables.write(
         db,
-        after,
-        [board.slugs[slot] for slot in slots],
-        [_written(board.signals[slot]) for slot in slots],
+        Found(
+            after,
+            [board.names[slot] for slot in slots],
+            [board.slugs[slot] for slot in slots],
+            [_written(board.signals[slot]) for slot in slots],
+        ),
+        before["position"] > 0,
+        moved,
+        Changes(positions[change], ids, was, now, mask),
     )
-    await rank_tables.write_board(db, after)
-    await rank_tables.write_history(db, positions[change], ids, was, now, mask)
 
 
 def _evidence(grid: _Grid, before: Ranks, said: _Heard) -> dict[str, NDArray[Any]]:
@@ -587,27 +590,22 @@ def _evidence(grid: _Grid, before: Ranks, said: _Heard) -> dict[str, NDArray[Any
     moments, counts = _split(said.matched)
     for number, name in enumerate(MATCHED):
         found[name] = grid.filled(before[name], moments, [count[number] for count in counts])
-    found["counts"] = np.stack(
-        [
-            grid.filled(
-                before["counts"][:, number], moments, [logarithm(one.value) for one in seen]
-            )
-            for number, (moments, seen) in enumerate(said.observed[name] for name in COUNTS)
-        ]
-    )
-    if not any(moments for moments, _ in (said.observed[name] for name in CHECKLIST)):
+    found["counts"] = observed = before["counts"][grid.which].T.copy()
+    for number, name in enumerate(COUNTS):
+        moments, seen = said.observed[name]
+        if moments:
+            logarithms = [logarithm(one.value) for one in seen]
+            observed[number] = grid.filled(before["counts"][:, number], moments, logarithms)
+    if not any(said.observed[name][0] for name in CHECKLIST):
         return found | {name: before[name][grid.which] for name in ("checked", "held")}
-    answers = [
-        (moments, [_answer(one) for one in seen])
-        for moments, seen in (said.observed[name] for name in CHECKLIST)
-    ]
-    for place, name in enumerate(ANSWER):
-        found[name] = np.stack(
-            [
-                grid.filled(before[name][:, number], moments, [answer[place] for answer in given])
-                for number, (moments, given) in enumerate(answers)
-            ]
-        )
+    for name in ANSWER:
+        found[name] = before[name][grid.which].T.copy()
+    for number, item in enumerate(CHECKLIST):
+        moments, seen = said.observed[item]
+        if moments:
+            answers = zip(*(_answer(one) for one in seen), strict=True)
+            for name, given in zip(ANSWER, answers, strict=True):
+                found[name][number] = grid.filled(before[name][:, number], moments, given)
     found["checked"], found["held"] = answered(found["trusted"], found["said"])
     return found
 
@@ -643,21 +641,24 @@ def _announced(
     """Announces changes one after the other, each of the artifact whose state has that number.
     Changes the states in place."""
     mask = np.empty(len(which), np.int16)
-    order = np.argsort(which, kind="stable")
-    first = np.flatnonzero(np.diff(which[order], prepend=-1))
-    # The first change of each artifact, then the second of each that has one, and so on.
-    nth = np.empty(len(which), np.int64)
-    nth[order] = np.arange(len(which)) - np.repeat(first, np.diff(first, append=len(which)))
-    turns = np.argsort(nth, kind="stable")
-    sizes = np.bincount(nth)
-    start = 0
-    for size in sizes[sizes >= WORTH_COLUMNS].tolist():
-        turn = turns[start : start + size]
-        known = states[which[turn]]
-        mask[turn] = announce_all(known, was[turn], now[turn], day[turn], whole[turn])
-        states[which[turn]] = known
-        start += size
-    for change in turns[start:].tolist():
+    left = list(range(len(which)))
+    if len(which) >= WORTH_COLUMNS:
+        order = np.argsort(which, kind="stable")
+        first = np.flatnonzero(np.diff(which[order], prepend=-1))
+        # The first change of each artifact, then the second of each that has one, and so on.
+        nth = np.empty(len(which), np.int64)
+        nth[order] = np.arange(len(which)) - np.repeat(first, np.diff(first, append=len(which)))
+        turns = np.argsort(nth, kind="stable")
+        sizes = np.bincount(nth)
+        start = 0
+        for size in sizes[sizes >= WORTH_COLUMNS].tolist():
+            turn = turns[start : start + size]
+            known = states[which[turn]]
+            mask[turn] = announce_all(known, was[turn], now[turn], day[turn], whole[turn])
+            states[which[turn]] = known
+            start += size
+        left = turns[start:].tolist()
+    for change in left:
         state = states[which[change]].tolist()
         mask[change], states[which[change]] = announce(
             state,

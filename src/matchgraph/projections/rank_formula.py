@@ -65,6 +65,7 @@ class Measures:
     def __init__(self, of: Mapping[Kind, Measure]) -> None:
         self.of = tuple(of[kind] for kind in KINDS)
         self.versions = np.array([one.policy.formula for one in self.of])
+        self.in_force = sorted(set(self.versions.tolist()))
         self.weights = np.array([one.weights for one in self.of]).T
         self.scales = np.array(
             [[np.nan if scale is None else scale for scale in one.scales] for one in self.of]
@@ -74,8 +75,10 @@ class Measures:
 def ranked(columns: Columns, measures: Measures) -> dict[str, Ints]:
     """The NUMBERS of each, by the formula that is in force for its kind."""
     now: dict[str, Ints] = {}
-    for version in np.unique(measures.versions).tolist():
+    for version in measures.in_force:
         found = FORMULAS[version](columns, measures)
+        if len(measures.in_force) == 1:
+            return found
         by_this = (measures.versions == version)[columns.kind]
         now = {
             name: np.where(by_this, column, now[name]) if now else column
@@ -104,10 +107,13 @@ FORMULAS = {1: _first}
 
 def _parts(columns: Columns, measures: Measures) -> tuple[list[Floats], list[Floats]]:
     """The value of each part and the share of it that is assumed."""
+    share = columns.counts / measures.scales[:, columns.kind]
+    present = ~np.isnan(share)
+    share = np.where(present, np.minimum(1.0, share), 0.0)
     found = (
-        _counts(PartName.ADOPTION, ADOPTION, columns, measures),
+        _counts(PartName.ADOPTION, ADOPTION, share, present),
         _shrunk(columns.held, columns.checked, PartName.QUALITY),
-        _counts(PartName.ECOSYSTEM, ECOSYSTEM, columns, measures),
+        _counts(PartName.ECOSYSTEM, ECOSYSTEM, share, present),
         _matches(columns, measures),
         _ages(columns, measures),
     )
@@ -115,19 +121,13 @@ def _parts(columns: Columns, measures: Measures) -> tuple[list[Floats], list[Flo
 
 
 def _counts(
-    part: PartName,
-    weights: Mapping[Any, float],
-    columns: Columns,
-    measures: Measures,
+    part: PartName, weights: Mapping[Any, float], share: Floats, present: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
-    summed = np.zeros(len(columns))
-    weighed = np.zeros(len(columns))
+    summed, weighed = np.zeros(share.shape[1]), np.zeros(share.shape[1])
     for name, weight in weights.items():
         number = COUNTS.index(name)
-        share = columns.counts[number] / measures.scales[number][columns.kind]
-        present = ~np.isnan(share)
-        summed += np.where(present, weight * np.minimum(1.0, share), 0.0)
-        weighed += np.where(present, weight, 0.0)
+        summed += weight * share[number]
+        weighed += weight * present[number]
     return _shrunk(summed, weighed, part)
 
 
@@ -141,28 +141,28 @@ def _matches(columns: Columns, measures: Measures) -> tuple[Floats, Floats]:
     value = np.full(len(columns), PRIORS[PartName.MATCH_GRAPH].mean)
     share = np.ones(len(columns))
     matched = np.flatnonzero(columns.exposure)
+    if not len(matched):
+        return value, share
     # One artifact at many moments is counted once for as long as nothing is new.
     said = columns.exposure[matched], columns.utility[matched], columns.kind[matched]
-    new = np.append(True, np.logical_or.reduce([np.diff(one) != 0 for one in said]))[: len(matched)]
+    new = np.append(True, np.logical_or.reduce([np.diff(one) != 0 for one in said]))
     # Logarithms and powers are those of the one formula: numpy's own may differ in the last bit.
     found = [
         of_matches(exposure, utility, measures.of[kind].match_mean)
         for exposure, utility, kind in zip(*(one[new].tolist() for one in said), strict=True)
     ]
-    if found:
-        value[matched], share[matched] = np.array(found)[np.cumsum(new) - 1].T
+    value[matched], share[matched] = np.array(found)[np.cumsum(new) - 1].T
     return value, share
 
 
 def _ages(columns: Columns, measures: Measures) -> tuple[Floats, Floats]:
-    value = np.empty(len(columns))
-    share = np.empty(len(columns))
-    for number in np.unique(columns.kind).tolist():
-        of_kind = np.flatnonzero(columns.kind == number)
-        days, which = np.unique(columns.released[of_kind], return_inverse=True)
-        found = [_age(int(day), measures.of[number]) for day in days]
-        value[of_kind] = np.array([v for v, _ in found])[which]
-        share[of_kind] = np.array([s for _, s in found])[which]
+    # A kind and a day in one number.
+    keys = (columns.kind.astype(np.int64) << 32) + (columns.released.astype(np.int64) - UNKNOWN_DAY)
+    found, which = np.unique(keys, return_inverse=True)
+    ages = [
+        _age((key & (1 << 32) - 1) + UNKNOWN_DAY, measures.of[key >> 32]) for key in found.tolist()
+    ]
+    value, share = np.array(ages).reshape(-1, 2)[which].T
     return value, share
 
 
@@ -177,17 +177,17 @@ def _combine(
     kind: NDArray[np.int16],
     measures: Measures,
 ) -> dict[str, Ints]:
-    now: dict[str, Ints] = {}
-    variance = np.zeros(len(kind))
-    assumed = np.zeros(len(kind))
-    score = np.zeros(len(kind), np.int32)
-    for number, part in enumerate(PARTS):
-        weight = measures.weights[number][kind]
-        now[part] = np.rint(values[number] * weight * POINTS).astype(np.int32)
-        score += now[part]
-        wide = weight * SPREADS[number]
-        variance += wide * wide * shares[number]
-        assumed += weight * shares[number]
+    weights = measures.weights[:, kind]
+    points = np.rint(np.stack(values) * weights * POINTS).astype(np.int32)
+    score = points.sum(axis=0, dtype=np.int32)
+    now = dict(zip(PARTS, points, strict=True))
+    wide = weights * _SPREADS
+    wide *= wide
+    variance, assumed = np.zeros(len(kind)), np.zeros(len(kind))
+    # In this order, which is that of the one formula.
+    for weight, square, share in zip(weights, wide, shares, strict=True):
+        variance += square * share
+        assumed += weight * share
     deviation = np.sqrt(variance) * POINTS
     margin = np.rint(Z * deviation).astype(np.int32)
     now["score"] = score
@@ -196,3 +196,6 @@ def _combine(
     now["coverage"] = np.rint((1.0 - assumed) * MILLION).astype(np.int32)
     now["standing"] = score - np.rint(0.5 * deviation).astype(np.int32)
     return now
+
+
+_SPREADS = np.array([[spread] for spread in SPREADS])

@@ -106,11 +106,13 @@ async def recompute(
         was[name] = column
     await rank_tables.write_history(
         db,
-        np.full(int(moved.sum()), position),
-        now["id"][moved],
-        was[moved],
-        now[moved],
-        announce[moved],
+        rank_tables.Changes(
+            np.full(int(moved.sum()), position),
+            now["id"][moved],
+            was[moved],
+            now[moved],
+            announce[moved],
+        ),
     )
     return now
 

@@ -1,8 +1,11 @@
 """The tables of `rank_board` in columns: evidence and ranks read and written, many at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from math import isnan
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,8 @@ from matchgraph.domain.ranking import CHECKLIST, COUNTS, PARTS, THRESHOLDS
 from matchgraph.eventstore.connection import Connection
 from matchgraph.projections import binary
 from matchgraph.projections.announcement import STATES
-from matchgraph.projections.rank_formula import KINDS, NUMBERS, UNKNOWN_DAY, Columns
+from matchgraph.projections.projection import WORTH_A_COPY, insert_all
+from matchgraph.projections.rank_formula import EPOCH, KINDS, NUMBERS, UNKNOWN_DAY, Columns
 from matchgraph.projections.rank_order import Order
 
 # An artifact's evidence and its rank as of some event. Days are counted from 1970, or UNKNOWN_DAY;
@@ -179,10 +183,117 @@ _HISTORY = binary.Columns(
 )
 
 
-async def write_evidence(
-    db: Connection, ranks: Ranks, slugs: Sequence[str], observed: Sequence[bytes]
+@dataclass(frozen=True)
+class Changes:
+    """Changes of ranks: at which positions, of whom, from what and to what."""
+
+    position: NDArray[np.int64]
+    ids: NDArray[np.void]
+    was: Ranks | Mapping[str, NDArray[Any]]
+    now: Ranks | Mapping[str, NDArray[Any]]
+    announce: NDArray[np.int16]
+
+    def values(self) -> dict[str, Any]:
+        """The columns of rank_history, in their order."""
+        now, was = self.now, self.was
+        return {
+            "position": self.position,
+            "id": self.ids,
+            **{name: now[name] for name in ("score", "low", "high", "coverage", "place", "band")},
+            **{f"was_{name}": was[name] for name in _WAS},
+            **{part: now[part] for part in PARTS},
+            **{f"was_{part}": was[part] for part in PARTS},
+            "announce": self.announce,
+            "standing": now["standing"],
+        }
+
+
+async def write(
+    db: Connection, found: Found, known: NDArray[np.bool_], moved: NDArray[np.bool_], by: Changes
 ) -> None:
-    """Adds rows to rank_evidence."""
+    """Writes what became of some artifacts, of which some were `known` before and some `moved`."""
+    if len(found.ranks) + len(by.position) < WORTH_A_COPY:
+        await insert_all(
+            db,
+            ("rank_evidence", _evidence_rows(found), _REPLACE_EVIDENCE),
+            ("rank_board", _board_rows(found, moved), _REPLACE_BOARD),
+            ("rank_history", _history_rows(by), ""),
+        )
+        return
+    for table, which in (("rank_evidence", known), ("rank_board", known & moved)):
+        gone = [found.names[number] for number in np.flatnonzero(which).tolist()]
+        if gone:
+            await db.execute(f"DELETE FROM {table} WHERE artifact_id = ANY ($1)", gone)
+    await _copy_evidence(db, found)
+    await write_board(db, found.ranks[moved])
+    await write_history(db, by)
+
+
+def _replacing(columns: Iterable[str]) -> str:
+    changed = ", ".join(f"{name} = excluded.{name}" for name in columns)
+    return f"ON CONFLICT (artifact_id) DO UPDATE SET {changed}"
+
+
+_EVIDENCE_NUMBERS = (*COUNTS, "checked", "held", "exposure", "utility")
+_REPLACE_EVIDENCE = _replacing(
+    (
+        *("listed", "released", "last_release", "evidence", *_EVIDENCE_NUMBERS),
+        *("position", "searchers", "discounted"),
+    )
+)
+_REPLACE_BOARD = _replacing(("position", *NUMBERS, "place", "band", "announced"))
+
+
+def _evidence_rows(found: Found) -> list[tuple[Any, ...]]:
+    ranks = found.ranks
+    first = ranks[["kind", "listed", "released", "last_release"]].tolist()
+    sums = ranks[["checked", "held", "exposure", "utility"]].tolist()
+    rest = ranks[["evidence_position", "searchers", "discounted"]].tolist()
+    return [
+        (
+            *(name, KINDS[kind].value, slug, listed, *map(_day, days), observed),
+            *(None if isnan(count) else count for count in counts),
+            *sums[number],
+            *rest[number],
+        )
+        for number, (name, slug, observed, counts, (kind, listed, *days)) in enumerate(
+            zip(
+                *(found.names, found.slugs, found.observed, ranks["counts"].tolist(), first),
+                strict=True,
+            )
+        )
+    ]
+
+
+def _day(day: int) -> date | None:
+    return None if day == UNKNOWN_DAY else date.fromordinal(day + EPOCH)
+
+
+def _board_rows(found: Found, moved: NDArray[np.bool_]) -> list[tuple[Any, ...]]:
+    ranks = found.ranks[moved]
+    return [
+        (position, found.names[number], KINDS[kind].value, *rest, states.tobytes())
+        for number, (position, kind, *rest), states in zip(
+            np.flatnonzero(moved).tolist(),
+            ranks[["position", "kind", *NUMBERS, "place", "band"]].tolist(),
+            ranks["announced"].astype(">i4"),
+            strict=True,
+        )
+    ]
+
+
+def _history_rows(by: Changes) -> list[tuple[Any, ...]]:
+    columns = by.values() | {"id": [UUID(bytes=id) for id in by.ids.tolist()]}
+    return list(
+        zip(
+            *(c if isinstance(c, list) else c.tolist() for c in columns.values()),
+            strict=True,
+        )
+    )
+
+
+async def _copy_evidence(db: Connection, found: Found) -> None:
+    ranks, slugs, observed = found.ranks, found.slugs, found.observed
     counts = dict(zip(COUNTS, ranks["counts"].T, strict=True))
     values = {name: ranks[name] for name in RANK.fields or ()} | counts
     # PostgreSQL counts days from 2000.
@@ -226,21 +337,7 @@ def _kinds(ranks: Ranks) -> list[bytes]:
     return [names[kind] for kind in ranks["kind"].tolist()]
 
 
-async def write_history(
-    db: Connection,
-    position: NDArray[np.int64],
-    ids: NDArray[np.void],
-    was: Ranks | Mapping[str, NDArray[Any]],
-    now: Ranks | Mapping[str, NDArray[Any]],
-    announce: NDArray[np.int16],
-) -> None:
-    """Adds the changes at these positions to rank_history."""
-    values = {
-        **{name: now[name] for name in (*NUMBERS, "place", "band")},
-        **{f"was_{name}": was[name] for name in (*_WAS, *PARTS)},
-        "position": position,
-        "id": ids,
-        "announce": announce,
-    }
-    rows = _HISTORY.filled(len(position), values)
+async def write_history(db: Connection, by: Changes) -> None:
+    """Adds rows to rank_history."""
+    rows = _HISTORY.filled(len(by.position), by.values())
     await binary.copy(db, "rank_history", rows.tobytes())
