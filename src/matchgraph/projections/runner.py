@@ -67,6 +67,8 @@ class Runner:
         self._far_next = False
         # How often the tables of each had been replaced when this connection last worked on them.
         self._known: WeakKeyDictionary[Connection, dict[str, int]] = WeakKeyDictionary()
+        # Whether the last page ended where the log did, and nobody was left behind.
+        self._at_end = False
         self.leads = False
 
     async def run(self) -> None:
@@ -96,7 +98,8 @@ class Runner:
             await self._start_over(connection)
             async with self._listener.wakes(APPENDED) as wakes:
                 while True:
-                    if not await self.advance(connection):
+                    # What has come since the last page was read has also woken it.
+                    if not await self.advance(connection) or self._at_end:
                         await wakes.wait()
         finally:
             connection.terminate()
@@ -116,6 +119,7 @@ class Runner:
         Raises: one of AWAY.
         """
         tried: list[Projection] = []
+        self._at_end = False
         try:
             async with connection.transaction():
                 return await self._advance(connection, self._page, list(self._projections), tried)
@@ -217,13 +221,14 @@ class Runner:
         for projection in tuple(tried) or [self._projections[name] for name in together]:
             await projection.take(db, page)
         await db.execute(
-            "UPDATE projection_checkpoint SET position = $2, recorded_at = $3"
-            " WHERE name = ANY ($1)",
+            "WITH moved AS (UPDATE projection_checkpoint SET position = $2, recorded_at = $3"
+            " WHERE name = ANY ($1)) SELECT pg_notify($4, '')",
             together,
             page.last,
             page.recorded_at,
+            PROJECTED,
         )
-        await db.execute(f"NOTIFY {PROJECTED}")
+        self._at_end = len(together) == len(checkpoints) and page.last < after + limit
         return True
 
     async def _forget_all(self, db: Connection) -> None:
