@@ -352,3 +352,23 @@ async def test_a_page_of_another_origin_may_read_a_known_answer(url: str, server
             for name in ("access-control-allow-origin", "access-control-expose-headers", "vary"):
                 assert kept.headers.get(name) == made.headers.get(name), name
         assert hits(api) == (3, 1)
+
+
+async def test_a_search_touches_what_searchers_made_of_artifacts_and_nothing_else_of_them(
+    url: str, servers: Servers
+) -> None:
+    matched = "query ($slug: String!) { artifact(slug: $slug) { timesMatched rank { score } } }"
+    search = '{ search(need: {text: "thing-0"}) { edges { node { artifact { slug } } } } }'
+    async with keeping(url, servers) as api:
+        await append(api.store, rich(1))
+        await caught_up(api)
+        for query in (HEADER, matched):
+            await post(api, query)
+        served = (await post(api, search)).json()["data"]["search"]["edges"]
+        assert THING["slug"] in {one["node"]["artifact"]["slug"] for one in served}
+        await caught_up(api)
+        hit, made = hits(api)
+        await post(api)
+        assert hits(api) == (hit + 1, made)
+        await post(api, matched)
+        assert hits(api) == (hit + 1, made + 1)

@@ -27,6 +27,7 @@ from matchgraph.queries.capability import Offered
 from matchgraph.queries.match_graph import HeadToHead as HeadToHeadValue
 from matchgraph.queries.meaning import Described
 from matchgraph.queries.page import MOST
+from matchgraph.queries.touched import matches
 
 strawberry.enum(
     Decision,
@@ -189,7 +190,8 @@ class _Compared:
         return asyncio.ensure_future(self._duels())
 
     async def _duels(self) -> list[HeadToHeadValue]:
-        with self.view.snapshot.notes.of(*map(str, self.ids)):
+        ids = list(map(str, self.ids))
+        with self.view.snapshot.notes.of(*ids, *map(matches, ids)):
             return await match_graph.head_to_head(self.view.snapshot, self.ids)
 
     async def _capabilities(self) -> list[list[Offered]]:

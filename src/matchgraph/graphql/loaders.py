@@ -22,7 +22,7 @@ from matchgraph.queries.match_graph import Match
 from matchgraph.queries.page import Page
 from matchgraph.queries.price import Observation
 from matchgraph.queries.snapshot import Snapshot
-from matchgraph.queries.touched import CATALOG, INTENTS, NAMES, board
+from matchgraph.queries.touched import CATALOG, INTENTS, NAMES, board, matches
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -44,13 +44,20 @@ class Loaders:
 
     def __init__(self, snapshot: Snapshot, boards: Boards, keys: SearcherKeys) -> None:
         def loader(
-            load: Callable[[Snapshot, Sequence[Own]], Awaitable[Sequence[V]]], *besides: str
+            load: Callable[[Snapshot, Sequence[Own]], Awaitable[Sequence[V]]],
+            *besides: str,
+            matched: bool = False,
         ) -> Loader[Own, V]:
-            """What is loaded is of the artifacts that the keys name, and of the marks `besides`."""
+            """What is loaded is of the artifacts that the keys name, with `matched` also of what
+            searchers have made of them, and of the marks `besides`."""
 
             async def batch(keys: list[Own]) -> Sequence[V | BaseException]:
                 named = span(f"load {load.__module__}.{load.__name__}", keys=len(keys))
-                with named, snapshot.notes.of(*map(_artifact, keys), *besides):
+                ids = list(map(_artifact, keys))
+                with (
+                    named,
+                    snapshot.notes.of(*ids, *map(matches, ids if matched else ()), *besides),
+                ):
                     return list(await load(snapshot, keys))
 
             return Loader(batch)
@@ -76,15 +83,15 @@ class Loaders:
         )
         self.signals: Loader[UUID, tuple[Signal, ...]] = loader(signal.of_artifacts)
         self.ranked: Loader[UUID, Ranked | None] = loader(rank.ranked)
-        self.explained: Loader[UUID, Rank | None] = loader(rank.explained)
+        self.explained: Loader[UUID, Rank | None] = loader(rank.explained, matched=True)
         self.rank_history: Loader[rank.Asked, Page[RankChange]] = loader(rank.history)
         self.standing: Loader[UUID, Standing] = loader(boards.standings, board(None))
         self.times_matched_by: Loader[tuple[UUID, str], tuple[int, int]] = loader(
-            match_graph.times_matched_by
+            match_graph.times_matched_by, matched=True
         )
-        self.times_matched: Loader[UUID, int] = loader(match_graph.times_matched)
+        self.times_matched: Loader[UUID, int] = loader(match_graph.times_matched, matched=True)
         self.match_edges: Loader[tuple[UUID, int, str | None], Page[Match]] = loader(
-            lambda view, asked: match_graph.edges_of(view, keys, asked), INTENTS
+            lambda view, asked: match_graph.edges_of(view, keys, asked), INTENTS, matched=True
         )
 
 

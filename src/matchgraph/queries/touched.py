@@ -61,6 +61,12 @@ def board(kind: str | None) -> str:
     return f"board:{kind or 'all'}"
 
 
+def matches(artifact_id: str) -> str:
+    """The mark of what searchers have made of that artifact, beside the artifact's own: each search
+    touches it for all that it served."""
+    return f"{artifact_id} matches"
+
+
 class _Served(msgspec.Struct, frozen=True, gc=False):
     artifact_id: str
 
@@ -105,7 +111,10 @@ def marks(event: _Event) -> Iterable[str] | None:
             return (event.artifact_id or event.id, NAMES)
         case "search.answered" | "search.continued" | "outcome.reported":
             served = event.served if isinstance(event.served, tuple) else (event.served,)
-            return (INTENTS, *(one.artifact_id for one in served))
+            ids = [one.artifact_id for one in served]
+            # What an outcome says moves ranks; what was served only adds to what they rest on.
+            moved = ids if event.type.startswith("outcome.reported") else ()
+            return (INTENTS, *map(matches, ids), *moved)
         case "key.issued" | "key.revoked" | "outcome.discarded":
             return ()
     return None
