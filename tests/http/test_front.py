@@ -354,21 +354,31 @@ async def test_a_page_of_another_origin_may_read_a_known_answer(url: str, server
         assert hits(api) == (3, 1)
 
 
+MATCHED = [
+    "query ($slug: String!) { artifact(slug: $slug) { timesMatched } }",
+    "query ($slug: String!) { artifact(slug: $slug) { capabilities { nodes { timesMatched } } } }",
+    "query ($slug: String!) { artifact(slug: $slug) { rank { parts { name points } } } }",
+    "query ($slug: String!) { artifact(slug: $slug) { matchEdges { nodes { intent } } } }",
+    """query ($slug: String!) { compare(slugs: [$slug, "thing-1"]) {
+      headToHead { together } } }""",
+]
+
+
 async def test_a_search_touches_what_searchers_made_of_artifacts_and_nothing_else_of_them(
     url: str, servers: Servers
 ) -> None:
-    matched = "query ($slug: String!) { artifact(slug: $slug) { timesMatched rank { score } } }"
     search = '{ search(need: {text: "thing-0"}) { edges { node { artifact { slug } } } } }'
     async with keeping(url, servers) as api:
-        await append(api.store, rich(1))
+        await append(api.store, rich(2))
         await caught_up(api)
-        for query in (HEADER, matched):
-            await post(api, query)
+        for query in (HEADER, *MATCHED):
+            assert "errors" not in (await post(api, query)).json()
         served = (await post(api, search)).json()["data"]["search"]["edges"]
         assert THING["slug"] in {one["node"]["artifact"]["slug"] for one in served}
         await caught_up(api)
         hit, made = hits(api)
         await post(api)
         assert hits(api) == (hit + 1, made)
-        await post(api, matched)
-        assert hits(api) == (hit + 1, made + 1)
+        for number, query in enumerate(MATCHED, start=1):
+            await post(api, query)
+            assert hits(api) == (hit + 1, made + number), query
