@@ -268,3 +268,12 @@ async def test_answers_asked_for_least_recently_are_given_up_first(
         keep(answers, b"large", bytes(2_000_000), notes)
         assert answers.get(b"large") is None
         await db.close()
+
+
+def test_an_answer_is_as_of_the_oldest_thing_that_it_was_made_of() -> None:
+    for read, stood, position in (([], 9, 9), ([5, 7], 9, 5), ([12], 9, 9)):
+        notes = Notes()
+        for one in read:
+            notes.read_at(one)
+        notes.stood(stood, "era")
+        assert notes.position == position
