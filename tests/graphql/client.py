@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 
 from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Store
+from matchgraph.graphql.context import Context
 from matchgraph.http.app import app
 
 JSON = {"content-type": "application/json"}
@@ -60,6 +61,21 @@ class Api:
         """The code of the only error of an answer."""
         code: str = (await self.error(query, **variables))["extensions"]["code"]
         return code
+
+
+def context_of(served: Starlette, **more: Any) -> Context:
+    """What an operation carries that is executed beside the application."""
+    state = served.state
+    return Context(
+        store=state.store,
+        pool=state.pool,
+        past=state.past,
+        boards=state.boards,
+        feeds=state.feeds,
+        keys=state.keys,
+        searching=state.searching,
+        **more,
+    )
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from matchgraph.servers import Servers
 from tests.conftest import project
 from tests.eventstore.conftest import Clones, clones
 from tests.eventstore.histories import rich
-from tests.graphql.client import Api, serving
+from tests.graphql.client import Api, context_of, serving
 from tests.graphql.operations import Operation, operations
 from tests.projections.tables import append
 
@@ -39,7 +39,7 @@ class Both:
     """Asks in either way, from the same view of the read models."""
 
     def __init__(self, api: Api) -> None:
-        self._state = api.app.state
+        self._served = api.app
 
     async def ask(self, operation: Operation) -> list[tuple[Any, Any]]:
         """What graphql-core answers, and the data of the plan (None where it has none), for the
@@ -66,16 +66,7 @@ class Both:
         return found
 
     def _context(self) -> Context:
-        state = self._state
-        return Context(
-            store=state.store,
-            pool=state.pool,
-            past=state.past,
-            boards=state.boards,
-            feeds=state.feeds,
-            keys=state.keys,
-            searching=state.searching,
-        )
+        return context_of(self._served)
 
 
 def check(core: Any, planned: Any, operation: Operation) -> None:

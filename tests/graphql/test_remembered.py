@@ -5,10 +5,9 @@ from typing import Any
 from graphql import parse
 
 from matchgraph.graphql import documents
-from matchgraph.graphql.context import Context
 from matchgraph.graphql.documents import Documents
 from matchgraph.graphql.schema import CatalogSchema
-from tests.graphql.client import Api
+from tests.graphql.client import Api, context_of
 from tests.graphql.mutations import ARTIFACT, call
 
 HEADER = "query Header($slug: String!) { artifact(slug: $slug) { slug name } }"
@@ -49,18 +48,10 @@ async def test_what_is_not_valid_is_told_each_time(still: Api) -> None:
 
 async def test_what_one_may_ask_another_may_still_not(still: Api) -> None:
     """The schema is closed to whoever has no key, also when somebody with one has just asked."""
-    state, closed = still.app.state, schema(still)
+    closed = schema(still)
     said = "{ __schema { queryType { name } } }"
     for shows_schema in (True, True, False, False, True):
-        context = Context(
-            store=state.store,
-            pool=state.pool,
-            past=state.past,
-            boards=state.boards,
-            feeds=state.feeds,
-            keys=state.keys,
-            shows_schema=shows_schema,
-        )
+        context = context_of(still.app, shows_schema=shows_schema)
         result = await closed.execute(said, context_value=context)
         codes = [(error.extensions or {})["code"] for error in result.errors or ()]
         assert codes == ([] if shows_schema else ["GRAPHQL_VALIDATION_FAILED"] * len(codes))

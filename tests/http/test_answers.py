@@ -12,7 +12,6 @@ from matchgraph.domain.artifact import Facts
 from matchgraph.domain.role import Role
 from matchgraph.embedding import load
 from matchgraph.eventstore.connection import Connection, connect
-from matchgraph.graphql.context import Context
 from matchgraph.graphql.schema import build
 from matchgraph.http.answers import Answers, Kept
 from matchgraph.projections.catalog import PROJECTIONS
@@ -32,7 +31,7 @@ from tests.eventstore.histories import (
     signal,
     worlds,
 )
-from tests.graphql.client import Api, serving
+from tests.graphql.client import Api, context_of, serving
 from tests.graphql.test_as_of import PRICE, RANK
 from tests.projections.tables import BY, append, start_over
 
@@ -84,26 +83,17 @@ class Reader:
     """Asks in this process, beside an application that keeps nothing."""
 
     def __init__(self, api: Api, touched: Touched) -> None:
-        self._state = api.app.state
+        self._served = api.app
         self.touched = touched
         self.answers = Answers(touched)
 
     async def made(self, query: str, variables: Mapping[str, Any]) -> tuple[bytes, Notes]:
         """The answer made anew, and what it rests on."""
-        state, notes = self._state, Notes()
+        notes = Notes()
         result = await SCHEMA.execute(
             query,
             variable_values=dict(variables),
-            context_value=Context(
-                store=state.store,
-                pool=state.pool,
-                past=state.past,
-                boards=state.boards,
-                feeds=state.feeds,
-                keys=state.keys,
-                role=Role.ANONYMOUS,
-                notes=notes,
-            ),
+            context_value=context_of(self._served, role=Role.ANONYMOUS, notes=notes),
         )
         errors = [error.message for error in result.errors or ()]
         return json.dumps({"data": result.data, "errors": errors}).encode(), notes

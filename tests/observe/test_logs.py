@@ -248,13 +248,15 @@ class Served:
 
 
 async def test_no_key_token_or_text_is_in_the_logs_of_production(
-    url: str, servers: Servers, tmp_path: Path
+    url: str, servers: Servers, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     ours = {"DATABASE_URL": url, "REDIS_URL": servers.redis_url}
     issued = run(tmp_path, "keys", "issue", "--role", "curator", "--name", "Ann", **ours)
     key = issued.stdout.strip()
     assert key.startswith("mg_")
     served = Served(tmp_path, **ours)
+    # It must not outlive a test that fails.
+    request.addfinalizer(served.process.kill)
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJraXR0ZW4ifQ.c2lnbmF0dXJlLXNlY3JldA"
     words = json.dumps(SECRET_WORDS)
     address = f"http://127.0.0.1:{served.port}/graphql"
