@@ -78,8 +78,21 @@ def align_each(
     limits: Threshold = THRESHOLDS[Basis.MEANING],
 ) -> dict[tuple[int, int], tuple[Pair, ...]]:
     """`align` for each two artifacts, by their places, whose nearness is given."""
-    # What capabilities say is read once, and not for each two of them.
-    told = [[_Said.of(one) for one in side] for side in sides]
+    return align_read(list(map(read, sides)), nearness, limits)
+
+
+def read(side: Sequence[Capability]) -> "Read":
+    """What alignment looks at in the capabilities of an artifact, which takes longer to see than to
+    compare."""
+    return tuple(map(_Said.of, side))
+
+
+def align_read(
+    told: "Sequence[Read]",
+    nearness: Mapping[tuple[int, int], Matrix],
+    limits: Threshold = THRESHOLDS[Basis.MEANING],
+) -> dict[tuple[int, int], tuple[Pair, ...]]:
+    """`align_each` of artifacts whose capabilities were read."""
     return {
         (one, other): _aligned(told[one], told[other], matrix, limits)
         for (one, other), matrix in nearness.items()
@@ -194,6 +207,9 @@ class _Said(NamedTuple):
     @classmethod
     def of(cls, capability: Capability) -> "_Said":
         return cls(capability.key, capability.name.casefold(), facets(capability))
+
+
+Read = tuple[_Said, ...]
 
 
 def contradict(one: Capability, other: Capability) -> bool:

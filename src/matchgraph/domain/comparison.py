@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeVar
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 from matchgraph.domain.artifact import Facts, Kind
 from matchgraph.domain.decimals import plain
@@ -233,14 +234,16 @@ def per_unit(artifacts: Sequence[Collection[Price]]) -> PerUnit | None:
     Tokens that go in and tokens that come out count together where every artifact has a provider
     that names both; otherwise the unit that people ask for first among those they all have.
     """
-    offers = [list(_offers(prices)) for prices in artifacts]
-    common = set.intersection(*({terms for terms, _ in own} for own in offers)) if offers else set()
+    offers = [
+        (prices if isinstance(prices, PriceList) else PriceList(prices)).offers
+        for prices in artifacts
+    ]
+    first, *others = offers or [{}]
+    common = [terms for terms in first if all(terms in own for own in others)]
     if not common:
         return None
     chosen = min(common, key=_first_asked)
-    cheapest = [
-        min((lines for terms, lines in own if terms == chosen), key=_cost) for own in offers
-    ]
+    cheapest = [min(own[chosen], key=_cost) for own in offers]
     amounts = {
         unit: tuple(lines[place].amount or Decimal(0) for lines in cheapest)
         for place, unit in enumerate(chosen.units)
@@ -248,11 +251,23 @@ def per_unit(artifacts: Sequence[Collection[Price]]) -> PerUnit | None:
     return PerUnit(amounts, tuple(map(_described, cheapest)), _cheapest(list(amounts.values())))
 
 
-@dataclass(frozen=True)
-class _Terms:
+class _Terms(NamedTuple):
     units: tuple[Unit, ...]
     currency: str
     tier: str | None
+
+
+class PriceList(tuple[Price, ...]):
+    """The prices of one artifact, of which is seen only once what they have in common with those of
+    others."""
+
+    @cached_property
+    def offers(self) -> Mapping[_Terms, Sequence["_Lines"]]:
+        """Whatever somebody asks an amount for, by the terms."""
+        found: dict[_Terms, list[_Lines]] = {}
+        for terms, lines in _offers(self):
+            found.setdefault(terms, []).append(lines)
+        return found
 
 
 _Lines = tuple[Price, ...]

@@ -21,6 +21,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.eventstore.connection import Connection, advisory_lock, connect
+from matchgraph.eventstore.eager import owned
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.observe.operation import REDIS, step
@@ -329,6 +330,10 @@ class Circuit:
         """Whether Redis is being left alone."""
         return self._next_try is not None
 
+    async def _sent(self, commands: Sequence[Command]) -> list[Any]:
+        async with asyncio.timeout(self._patience):
+            return await send(self._client, commands)
+
     async def send(self, commands: Sequence[Command]) -> list[Any] | None:
         """The replies, as `send` has them, or None without delay while Redis is left alone."""
         if self._next_try is not None:
@@ -339,8 +344,7 @@ class Circuit:
         try:
             names = " ".join(str(command[0]) for command in commands)
             with step(REDIS, names):
-                async with asyncio.timeout(self._patience):
-                    replies = await send(self._client, commands)
+                replies = await owned(self._sent(commands))
         except (CacheAway, TimeoutError) as reason:
             if not self.is_open:
                 log.warning("%s, Redis is away: %s", self._otherwise, reason)

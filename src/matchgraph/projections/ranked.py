@@ -1,6 +1,6 @@
 """How one artifact ranks, as boards show it; the cache and the queries both speak of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +38,16 @@ COLUMNS = (
     " b.quality, b.ecosystem, b.match_graph, b.freshness, b.position"
 )
 TABLES = "rank_board b JOIN rank_evidence e USING (artifact_id)"
+
+
+def ranked_in_board(board: Any, slug: str) -> Ranked:
+    """The rank in a whole row of rank_board, of the artifact with that slug."""
+    return Ranked(
+        board["artifact_id"],
+        Kind(board["kind"]),
+        slug,
+        *(board[field.name] for field in fields(Ranked)[3:]),
+    )
 
 
 def ranked_of(row: Any) -> Ranked:

@@ -90,7 +90,7 @@ async def by_slugs(snapshot: Snapshot, slugs: Sequence[str]) -> list[Listing | N
         " WHERE l.leads_to IS NULL",
         list(slugs),
     )
-    found = {row["asked"]: _listing(row) for row in rows}
+    found = {row["asked"]: listing_of(row) for row in rows}
     return [found.get(slug) for slug in slugs]
 
 
@@ -99,7 +99,7 @@ async def by_ids(snapshot: Snapshot, ids: Sequence[UUID]) -> list[Listing | None
     rows = await snapshot.fetch(
         f"SELECT {COLUMNS} FROM artifact_listing l WHERE l.id = ANY ($1)", list(ids)
     )
-    found = {row["id"]: _listing(row) for row in rows}
+    found = {row["id"]: listing_of(row) for row in rows}
     return [found.get(id) for id in ids]
 
 
@@ -128,7 +128,7 @@ async def listed(
         f" ORDER BY {ORDERS[order]} LIMIT {first + 1}",
         *arguments,
     )
-    found = [_listing(row) for row in rows]
+    found = [listing_of(row) for row in rows]
     return pages.page(found, first, lambda listing: _cursor(order, listing))
 
 
@@ -226,7 +226,8 @@ def _conditions(filter: Filter) -> tuple[list[str], list[object]]:
     return conditions, arguments
 
 
-def _listing(row: asyncpg.Record) -> Listing:
+def listing_of(row: asyncpg.Record) -> Listing:
+    """The artifact in a row of artifact_listing."""
     return Listing(
         id=row["id"],
         slug=row["slug"],

@@ -150,16 +150,27 @@ class Boards:
         asked = [_Asked(*row[1:]) for row in rows if row["artifact_id"] is not None]
         if not asked:
             return [_NOWHERE] * len(ids)
-        found = await self._cached_standings(snapshot, rows[0]["position"], asked)
+        found = await self._cached_standings(
+            await self._known_history(snapshot), rows[0]["position"], asked
+        )
         self._metrics.found("card", hit=found is not None)
         if found is None:
             found = await _counted_standings(snapshot, asked)
         return [found.get(id, _NOWHERE) for id in ids]
 
+    async def kept_standings(self, rows: Sequence[Ranked], position: int) -> list[Standing] | None:
+        """Where artifacts on boards stand that have these ranks, all as of that position; None
+        where Redis cannot tell."""
+        if self._history is None:
+            return None
+        asked = [_Asked(row.artifact_id, row.kind, row.standing, row.high) for row in rows]
+        found = await self._cached_standings(self._history, position, asked)
+        self._metrics.found("card", hit=found is not None)
+        return None if found is None else [found[row.artifact_id] for row in rows]
+
     async def _cached_standings(
-        self, snapshot: Snapshot, position: int, asked: Sequence["_Asked"]
+        self, history: str | None, position: int, asked: Sequence["_Asked"]
     ) -> dict[UUID, Standing] | None:
-        history = await self._known_history(snapshot)
         batches = _batches(asked)
         groups = [group for group, _ in batches]
         replies = history and await self.circuit.send(

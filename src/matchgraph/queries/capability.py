@@ -48,11 +48,14 @@ async def of_artifacts(
     )
     found: dict[int, list[Offered]] = defaultdict(list)
     for row in rows:
-        found[row["number"]].append(_offered(row))
-    return [
-        pages.page(found[number], first, lambda o: pages.encode(ORDER, [o.added_position]))
-        for number, (_, first, _) in enumerate(asked, start=1)
-    ]
+        found[row["number"]].append(offered(row))
+    return [page_of(found[number], first) for number, (_, first, _) in enumerate(asked, start=1)]
+
+
+def page_of(rows: Sequence[Offered], first: int) -> Page[Offered]:
+    """A page of capabilities in the order of their coming, of which there is one more than `first`
+    where there are more."""
+    return pages.page(rows, first, lambda o: pages.encode(ORDER, [o.added_position]))
 
 
 async def by_keys(snapshot: Snapshot, asked: Sequence[tuple[UUID, str]]) -> list[Offered | None]:
@@ -64,7 +67,7 @@ async def by_keys(snapshot: Snapshot, asked: Sequence[tuple[UUID, str]]) -> list
         [id for id, _ in asked],
         [key for _, key in asked],
     )
-    found = {(row["artifact_id"], row["key"]): _offered(row) for row in rows}
+    found = {(row["artifact_id"], row["key"]): offered(row) for row in rows}
     return [found.get(one) for one in asked]
 
 
@@ -79,7 +82,8 @@ async def counts(snapshot: Snapshot, ids: Sequence[UUID]) -> list[int]:
     return [found.get(id, 0) for id in ids]
 
 
-def _offered(row: asyncpg.Record) -> Offered:
+def offered(row: asyncpg.Record) -> Offered:
+    """The capability in a row of capability_listing."""
     return Offered(
         artifact_id=row["artifact_id"],
         capability=Capability(

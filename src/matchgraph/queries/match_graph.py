@@ -7,6 +7,8 @@ from datetime import date
 from itertools import combinations
 from uuid import UUID
 
+import asyncpg
+
 from matchgraph.domain.calibration import MATCH_MEAN
 from matchgraph.eventstore.connection import Fetches
 from matchgraph.eventstore.searcher_keys import SealedText, SearcherKeys, label_of
@@ -69,16 +71,20 @@ async def head_to_head(snapshot: Fetches, ids: Sequence[UUID]) -> list[HeadToHea
         [max(pair) for pair in wanted],
     )
     found = {(row["left_id"], row["right_id"]): row for row in rows}
-    result = []
-    for left, right in wanted:
-        row = found.get((min(left, right), max(left, right)))
-        together, better, worse = (
-            (0, 0, 0) if row is None else (row["together"], row["left_better"], row["right_better"])
-        )
-        if left > right:
-            better, worse = worse, better
-        result.append(HeadToHead(left, right, together, better, worse, together - better - worse))
-    return result
+    return [
+        fared(left, right, found.get((min(left, right), max(left, right))))
+        for left, right in wanted
+    ]
+
+
+def fared(left: UUID, right: UUID, row: asyncpg.Record | None) -> HeadToHead:
+    """The two artifacts in that order, of a row of match_pair; None: nobody examined both."""
+    together, better, worse = (
+        (0, 0, 0) if row is None else (row["together"], row["left_better"], row["right_better"])
+    )
+    if left > right:
+        better, worse = worse, better
+    return HeadToHead(left, right, together, better, worse, together - better - worse)
 
 
 async def times_matched(snapshot: Fetches, ids: Sequence[UUID]) -> list[int]:

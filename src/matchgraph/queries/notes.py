@@ -24,6 +24,7 @@ class Notes:
     def __init__(self, *, complete: bool = True) -> None:
         self.marks: set[str] = set()
         self.complete = complete
+        self.lasting = True
         self.position: int | None = None
         self.era = ""
         self._oldest = inf
@@ -55,6 +56,15 @@ class Notes:
         """Something is read."""
         if not _noted.get():
             self.complete = False
+
+    def pass_by(self) -> None:
+        """The answer is right now, and nothing will say when it is not any more."""
+        self.lasting = False
+
+    @property
+    def keepable(self) -> bool:
+        """Whether the answer may be given again as long as nothing touches its marks."""
+        return self.complete and self.lasting
 
     def give_up(self) -> None:
         """The answer is made of something that cannot be noted."""

@@ -35,7 +35,7 @@ async def current(snapshot: Snapshot, ids: Sequence[UUID]) -> list[tuple[Price, 
     )
     found: dict[UUID, list[Price]] = defaultdict(list)
     for row in rows:
-        found[row["artifact_id"]].append(_price(row))
+        found[row["artifact_id"]].append(price_of(row))
     return [tuple(found[id]) for id in ids]
 
 
@@ -76,13 +76,14 @@ def _observation(row: asyncpg.Record) -> Observation:
     per = None if row["per"] is None else Unit(row["per"])
     return Observation(
         line=PriceLine(row["provider"], per, row["tier"], row["source"]),
-        price=None if row["pricing"] is None else _price(row),
+        price=None if row["pricing"] is None else price_of(row),
         observed_at=row["observed_at"],
         position=row["position"],
     )
 
 
-def _price(row: asyncpg.Record) -> Price:
+def price_of(row: asyncpg.Record) -> Price:
+    """The price in a row of price_current, or of price_history where one was asked."""
     return Price(
         provider=row["provider"],
         pricing=Pricing(row["pricing"]),

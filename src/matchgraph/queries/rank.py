@@ -1,11 +1,13 @@
 """How artifacts rank, why, and what moved them: many artifacts in one statement."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
+
+import asyncpg
 
 from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import ENOUGH_VIEWS, FEWEST, MatchMean, Scale, Scales
@@ -51,27 +53,31 @@ async def ranked(snapshot: Fetches, ids: Sequence[UUID]) -> list[Ranked | None]:
 async def explained(snapshot: Fetches, ids: Sequence[UUID]) -> list[Rank | None]:
     """The rank of each artifact with its parts and their inputs, in the order asked."""
     rows = await snapshot.fetch(
-        "SELECT artifact_id, kind, greatest(released, last_release) AS released, evidence,"
+        "SELECT artifact_id, kind, released, last_release, evidence,"
         " exposure, utility, searchers, discounted FROM rank_evidence WHERE artifact_id = ANY ($1)",
         list(ids),
     )
     policies, scales = await in_force(snapshot)
-    found = {
-        row["artifact_id"]: rank(
-            Evidence(
-                kind=(kind := Kind(row["kind"])),
-                signals=read_evidence(row["evidence"]),
-                released=row["released"],
-                exposure=row["exposure"],
-                utility=row["utility"],
-                searchers=row["searchers"],
-                discounted=row["discounted"],
-            ),
-            measure(kind, policies, scales),
-        )
-        for row in rows
-    }
+    found = {row["artifact_id"]: explained_of(row, policies, scales) for row in rows}
     return [found.get(id) for id in ids]
+
+
+def explained_of(
+    row: asyncpg.Record, policies: Mapping[Kind, KindPolicy], scales: Scales | None
+) -> Rank:
+    """The rank that the evidence in a row of rank_evidence gives."""
+    kind = Kind(row["kind"])
+    days = [day for day in (row["released"], row["last_release"]) if day is not None]
+    evidence = Evidence(
+        kind=kind,
+        signals=read_evidence(row["evidence"]),
+        released=max(days, default=None),
+        exposure=row["exposure"],
+        utility=row["utility"],
+        searchers=row["searchers"],
+        discounted=row["discounted"],
+    )
+    return rank(evidence, measure(kind, policies, scales))
 
 
 async def at(snapshot: Fetches, artifact_id: UUID, position: int) -> RankAt:

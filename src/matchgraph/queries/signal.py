@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
+import asyncpg
+
 from matchgraph.domain.provenance import Method
 from matchgraph.domain.signal import Signal, SignalName
 from matchgraph.queries.snapshot import Snapshot
@@ -16,13 +18,16 @@ async def of_artifacts(snapshot: Snapshot, ids: Sequence[UUID]) -> list[tuple[Si
     )
     found: dict[UUID, list[Signal]] = defaultdict(list)
     for row in rows:
-        found[row["artifact_id"]].append(
-            Signal(
-                name=SignalName(row["name"]),
-                value=row["value"],
-                source=row["source"],
-                observed_at=row["observed_at"],
-                method=Method(row["method"]),
-            )
-        )
+        found[row["artifact_id"]].append(signal_of(row))
     return [tuple(found[id]) for id in ids]
+
+
+def signal_of(row: asyncpg.Record) -> Signal:
+    """The signal in a row of signal_board."""
+    return Signal(
+        name=SignalName(row["name"]),
+        value=row["value"],
+        source=row["source"],
+        observed_at=row["observed_at"],
+        method=Method(row["method"]),
+    )

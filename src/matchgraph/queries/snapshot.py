@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import asyncpg
 
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Pool, open_pool
+from matchgraph.eventstore.eager import owned
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.observe.operation import POOL, step
 from matchgraph.projections.projection import READING
@@ -62,7 +63,7 @@ class Snapshot:
     async def fetch(self, query: str, *arguments: object) -> Sequence[asyncpg.Record]:
         """Raises: Unavailable."""
         self.notes.read()
-        return await self._fetch(None, query, *arguments)
+        return await owned(self._fetch(None, query, *arguments))
 
     async def _fetch(
         self, as_of: int | None, query: str, *arguments: object
@@ -140,13 +141,22 @@ class Snapshot:
     async def note_position(self) -> None:
         """Notes where the read models stand in this view, if all stand at the same position, and if
         anything was read of them. Raises: Unavailable."""
-        if self._connection is None:
+        stands = await self.stands()
+        if stands is None:
             return
-        with self.notes.of():
-            rows = await self.fetch(STANDS)
-        low, high, era = rows[0]
+        low, high, era = stands
         if low == high and era is not None:
             self.notes.stood(low, era)
+
+    async def stands(self) -> tuple[int, int, str | None] | None:
+        """Where the read models stand in this view, the one furthest behind and the one furthest
+        ahead, and the era of the tables; None where nothing was read of them. Raises:
+        Unavailable."""
+        if self._connection is None:
+            return None
+        with self.notes.of():
+            ((low, high, era),) = await self.fetch(STANDS)
+        return low, high, era
 
     async def close(self) -> None:
         """Ends the view for good."""

@@ -19,6 +19,7 @@ from math import inf
 import msgspec
 
 from matchgraph.eventstore.connection import FULL, LOST, Connection, connect
+from matchgraph.eventstore.eager import owned
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import PROJECTED
 from matchgraph.projections.redis_client import HISTORY
@@ -136,6 +137,8 @@ class Touched:
         self._last: dict[str, int] = {}
         self._looked = -inf
         self._steady = False
+        # Set by the next look.
+        self._look = asyncio.Event()
 
     @property
     def at(self) -> int | None:
@@ -156,6 +159,21 @@ class Touched:
             return True
         last = self._last
         return any(last.get(mark, 0) > position for mark in marks)
+
+    async def reaches(self, position: int, patience: float) -> bool:
+        """Whether everything is known up to that position before so many seconds are over."""
+        if self._at >= position and self.at is not None:
+            return True
+        return await owned(self._reaches(position, patience))
+
+    async def _reaches(self, position: int, patience: float) -> bool:
+        try:
+            async with asyncio.timeout(patience):
+                while self.at is None or self._at < position:
+                    await self._look.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Follows the read models without end."""
@@ -191,6 +209,8 @@ class Touched:
         elif low > self._at:
             self._take(await self._marks(db, low), low)
         self._looked = looked
+        self._look.set()
+        self._look = asyncio.Event()
 
     async def _marks(self, db: Connection, upto: int) -> list[tuple[str | None, int]]:
         found: list[tuple[str | None, int]] = []
