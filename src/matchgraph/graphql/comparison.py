@@ -1,8 +1,8 @@
 """A or B: two to five artifacts side by side, what they share, and which is the better one."""
 
-import asyncio
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from itertools import combinations
 from typing import Annotated
@@ -10,10 +10,11 @@ from typing import Annotated
 import strawberry
 
 from matchgraph.domain import alignment, comparison, verdict
-from matchgraph.domain.alignment import THRESHOLDS, Basis, Likeness, Pair
+from matchgraph.domain.alignment import Basis, Likeness, Pair
 from matchgraph.domain.artifact import Status
 from matchgraph.domain.comparison import Contender, Score
 from matchgraph.domain.verdict import Decision, Duel, FactName, Side, wilson
+from matchgraph.eventstore.eager import shared, shortly
 from matchgraph.graphql.artifact import Artifact, Capability
 from matchgraph.graphql.as_of import Then
 from matchgraph.graphql.context import Info, View
@@ -25,7 +26,7 @@ from matchgraph.queries import match_graph, meaning
 from matchgraph.queries.artifact import Listing
 from matchgraph.queries.capability import Offered
 from matchgraph.queries.match_graph import HeadToHead as HeadToHeadValue
-from matchgraph.queries.meaning import Described
+from matchgraph.queries.meaning import Described, Profile
 from matchgraph.queries.page import MOST
 from matchgraph.queries.touched import matches
 
@@ -175,48 +176,57 @@ class _Compared:
         self.artifacts = [Artifact.of(listing) for listing in listings]
 
     @cached_property
-    def capabilities(self) -> "asyncio.Task[list[list[Offered]]]":
+    def capabilities(self) -> Awaitable[list[list[Offered]]]:
         """What each can do, as much as one page holds."""
-        return asyncio.ensure_future(self._capabilities())
+        return shared(self._capabilities())
 
     @cached_property
-    def aligned(self) -> "asyncio.Task[tuple[Basis, Aligned]]":
+    def aligned(self) -> Awaitable[tuple[Basis, Aligned]]:
         """The like capabilities of each two of them."""
-        return asyncio.ensure_future(self._aligned())
+        return shared(self._aligned())
 
     @cached_property
-    def duels(self) -> "asyncio.Task[list[HeadToHeadValue]]":
+    def duels(self) -> Awaitable[list[HeadToHeadValue]]:
         """How each two of them fared where both were examined."""
-        return asyncio.ensure_future(self._duels())
+        return shared(self._duels())
 
     async def _duels(self) -> list[HeadToHeadValue]:
         ids = list(map(str, self.ids))
+        if self.view.reading is not None:
+            found = await self.view.reading.head_to_head(self.ids)
+            if found is not None:
+                self.view.snapshot.notes.add((*ids, *map(matches, ids)))
+                return found
         with self.view.snapshot.notes.of(*ids, *map(matches, ids)):
             return await match_graph.head_to_head(self.view.snapshot, self.ids)
 
     async def _capabilities(self) -> list[list[Offered]]:
-        load = self.view.loaders.capabilities.load
-        pages = await asyncio.gather(*(load((id, MOST, None)) for id in self.ids))
+        asked = [(id, MOST, None) for id in self.ids]
+        pages = await self.view.loaders.capabilities.load_many(asked)
         return [[offered for _, offered in page.items] for page in pages]
 
     async def _aligned(self) -> tuple[Basis, Aligned]:
-        offered = await self.capabilities
-        sides = [tuple(one.capability for one in own) for own in offered]
-        described = [
-            Described(listing.id, listing.facts.name or "", side)
-            for listing, side in zip(self.listings, sides, strict=True)
-        ]
-        with self.view.snapshot.notes.of(*map(str, self.ids)):
-            near = await meaning.nearness(self.view.snapshot, described)
-        if near.basis is Basis.WORDS:
-            # No event says when the last of the texts is embedded.
-            self.view.snapshot.notes.give_up()
-        # In a thread, as everything that takes longer the more the artifacts can do: whoever else
-        # asks this process need not wait for it.
-        found = await asyncio.to_thread(
-            alignment.align_each, sides, near.pairs, THRESHOLDS[near.basis]
+        profiles = await self._profiles()
+        found = await shortly(
+            math.prod(len(profile.read) for profile in profiles), meaning.aligned, profiles
         )
-        return near.basis, found
+        if found[0] is Basis.WORDS:
+            # No event says when the last of the texts is embedded.
+            self.view.snapshot.notes.pass_by()
+        return found
+
+    async def _profiles(self) -> list[Profile]:
+        notes, ids = self.view.snapshot.notes, list(map(str, self.ids))
+        if self.view.reading is not None:
+            notes.add(ids)
+            return await self.view.reading.profiles(self.ids)
+        offered = await self.capabilities
+        described = [
+            Described(listing.id, listing.facts.name or "", tuple(one.capability for one in own))
+            for listing, own in zip(self.listings, offered, strict=True)
+        ]
+        with notes.of(*ids):
+            return await meaning.profiles(self.view.snapshot, described)
 
     async def pairs(self, likeness: Likeness) -> list[AlignedCapabilities]:
         """Those of that likeness, by artifacts."""
@@ -238,11 +248,9 @@ class _Compared:
     async def sides(self) -> list[Side]:
         """What the verdict needs to know of each."""
         loaders = self.view.loaders
-        offered, prices, ranks = await asyncio.gather(
-            self.capabilities,
-            loaders.prices.load_many(self.ids),
-            loaders.ranked.load_many(self.ids),
-        )
+        prices = await loaders.prices.load_many(self.ids)
+        ranks = await loaders.ranked.load_many(self.ids)
+        offered = await self.capabilities
         names = [listing.facts.name or listing.slug for listing in self.listings]
         often = Counter(names)
         return [
@@ -276,11 +284,14 @@ class Comparison:
     asked: list[AskedSlug] = strawberry.field(
         description="Where each slug led, in the order asked."
     )
-    rows: list[ComparisonRow] = strawberry.field(description="The header table.")
     position: Position = strawberry.field(
         description="The position that everything in this answer is up to."
     )
     compared: strawberry.Private[_Compared]
+
+    @strawberry.field(description="The header table.")
+    async def rows(self) -> list[ComparisonRow]:
+        return await _rows(self.compared.view, self.compared.listings)
 
     @strawberry.field(
         description=(
@@ -349,11 +360,12 @@ class Comparison:
 
     @strawberry.field(description="Which is the better one, if that can be said, and why.")
     async def verdict(self) -> Verdict:
-        (_, pairs), sides, duels = await asyncio.gather(
-            self.compared.aligned, self.compared.sides(), self.compared.duels
-        )
+        sides = await self.compared.sides()
+        _, pairs = await self.compared.aligned
+        duels = await self.compared.duels
         place = {id: place for place, id in enumerate(self.compared.ids)}
-        found = await asyncio.to_thread(
+        found = await shortly(
+            math.prod(len(side.capabilities) for side in sides),
             verdict.judge,
             sides,
             pairs,
@@ -425,7 +437,7 @@ class ComparisonQuery:
             )
         several("slugs", slugs)
         view = await info.context.look(info, as_of)
-        found = await asyncio.gather(*map(view.loaders.by_slug.load, slugs))
+        found = await view.loaders.by_slug.load_many(slugs)
         listings = [listing for listing in found if listing is not None]
         if len(listings) < len(found):
             unknown = [slug for slug, listing in zip(slugs, found, strict=True) if listing is None]
@@ -447,8 +459,7 @@ async def side_by_side(view: View, slugs: Sequence[str], listings: Sequence[List
             AskedSlug(slug=slug, leads_to=listing.slug, redirected=slug != listing.slug)
             for slug, listing in zip(slugs, listings, strict=True)
         ],
-        rows=await _rows(view, listings),
-        position=Position(await view.snapshot.position()),
+        position=Position(await view.position()),
         compared=compared,
     )
 
@@ -467,12 +478,10 @@ def _check_different(slugs: Sequence[str], listings: Sequence[Listing]) -> None:
 
 async def _rows(view: View, listings: Sequence[Listing]) -> list[ComparisonRow]:
     loaders, ids = view.loaders, [listing.id for listing in listings]
-    prices, counts, ranks, matched = await asyncio.gather(
-        loaders.prices.load_many(ids),
-        loaders.capability_count.load_many(ids),
-        loaders.ranked.load_many(ids),
-        loaders.times_matched.load_many(ids),
-    )
+    prices = await loaders.prices.load_many(ids)
+    counts = await loaders.capability_count.load_many(ids)
+    ranks = await loaders.ranked.load_many(ids)
+    matched = await loaders.times_matched.load_many(ids)
     rows = comparison.rows(
         [
             Contender(

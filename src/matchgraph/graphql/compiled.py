@@ -8,15 +8,20 @@ graphql-core, which begins anew: so only what reads and changes nothing may be c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import CoroutineType
 from typing import Any
 
+import msgspec
 from graphql import (
     DirectiveNode,
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLEnumType,
     GraphQLField,
     GraphQLLeafType,
     GraphQLObjectType,
@@ -43,10 +48,15 @@ from graphql.execution.collect_fields import (
 )
 from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
 from graphql.pyutils import Path
+from msgspec import Raw
 from strawberry.execution.is_awaitable import optimized_is_awaitable as is_awaitable
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as ResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
+
+from matchgraph.eventstore.eager import Ended, begin
+from matchgraph.graphql.fragments import within
+from matchgraph.queries.notes import Notes
 
 # So many plans of one document are kept: there is one for each combination of what @skip and
 # @include say.
@@ -63,6 +73,8 @@ REPEATABLE = frozenset(
         "rankPolicies",
     }
 )
+# Of which objects is kept what an operation answers of each.
+FRAGMENTED = frozenset({"Artifact"})
 # Whether something is of a type never depends on who asks.
 NOBODY: Any = None
 # What the leaves of these types are as a rule, and are answered as they are.
@@ -79,6 +91,17 @@ class Run:
 
     variables: VariableValues
     context: Any
+    # What was made on the way that can be kept: what it is known by, its JSON and its marks.
+    made: list[tuple[Hashable, Raw, frozenset[str]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The data of an answer, in which fragments may stand as JSON already, and those of them that
+    were made for it."""
+
+    data: dict[str, Any]
+    made: Sequence[tuple[Hashable, Raw, frozenset[str]]]
 
 
 # Gives a value as it is answered, or something to await that does.
@@ -94,6 +117,7 @@ class Plans:
         self._document = document
         self._wanted = False
         self._plans: dict[tuple[object, ...], Resolve] = {}
+        self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments = {
             one.name.value: one
             for one in document.definitions
@@ -109,7 +133,7 @@ class Plans:
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
         context: Any,
-    ) -> dict[str, Any] | None:
+    ) -> "Answered | None":
         """The data of the answer; None where graphql-core has to say what it is."""
         if not self._wanted:
             # Compiling takes longer than executing: whatever is asked only once is not worth it.
@@ -122,12 +146,13 @@ class Plans:
             )
             if not isinstance(values, VariableValues):
                 return None
-            found = self._plan(schema, operation, values)(None, Run(values, context), None)
+            run = Run(values, context)
+            found = self._plan(schema, operation, values)(None, run, None)
             data: dict[str, Any] = await found if is_awaitable(found) else found
         except Exception:
             # Whatever it is, graphql-core says it as it has to be said.
             return None
-        return data
+        return Answered(data, run.made)
 
     def may_repeat(self, name: str | None) -> bool:
         """Whether there is one operation of that name, and it may be begun again."""
@@ -137,8 +162,22 @@ class Plans:
             return False
         return True
 
+    def is_plain(self, name: str | None) -> bool:
+        """Whether there is one operation of that name, it may be begun again, and nothing but its
+        fields says what it is to do."""
+        return self.may_repeat(name) and not self._operation(name).directives
+
+    def name(self, name: str | None) -> str | None:
+        """What the operation is called that is meant by that name, or by none. Raises:
+        Uncompiled."""
+        called = self._operation(name).name
+        return None if called is None else called.value
+
     def _operation(self, name: str | None) -> OperationDefinitionNode:
         """The operation meant. Raises: Uncompiled."""
+        known = self._operations.get(name)
+        if known is not None:
+            return known
         found = [
             one
             for one in self._document.definitions
@@ -147,6 +186,7 @@ class Plans:
         ]
         if len(found) != 1 or not is_repeatable(found[0]):
             raise Uncompiled
+        self._operations[name] = found[0]
         return found[0]
 
     def _plan(
@@ -293,6 +333,10 @@ class _Compiler:
             )
             said = get_argument_values(field, node, run.variables) if field.args else {}
             value = function(source, info, **said)
+            if isinstance(value, CoroutineType):
+                value = begin(value)
+                if isinstance(value, Ended):
+                    return complete(value.value, run, own)
             return (
                 _later(value, complete, run, own)
                 if is_awaitable(value)
@@ -331,7 +375,91 @@ class _Compiler:
                 raise Uncompiled
             return selection(value, run, path)
 
+        if type_.name in FRAGMENTED and any(map(_has_fields, details)):
+            return _fragment(complete, self._used(details))
         return complete
+
+    def _used(self, details: list[FieldDetails]) -> list[str]:
+        """The variables that have a say in the selection."""
+        names = _Variables(self._definitions)
+        for one in details:
+            visit(one.node, names)
+        return sorted(names.found)
+
+
+def _has_fields(details: FieldDetails) -> bool:
+    """Whether something below is looked up, so that keeping it pays."""
+    selections = details.node.selection_set
+    return selections is not None and any(
+        not isinstance(one, FieldNode) or one.selection_set is not None
+        for one in selections.selections
+    )
+
+
+class _Variables(Visitor):
+    """Finds the variables in a selection and in the fragments that it spreads."""
+
+    def __init__(self, definitions: Mapping[str, FragmentDefinitionNode]) -> None:
+        super().__init__()
+        self._definitions = definitions
+        self._seen: set[str] = set()
+        self.found: set[str] = set()
+
+    def enter_variable(self, node: VariableNode, *_: Any) -> None:
+        """That is one."""
+        self.found.add(node.name.value)
+
+    def enter_fragment_spread(self, node: FragmentSpreadNode, *_: Any) -> None:
+        """Looks into the fragment, once."""
+        name = node.name.value
+        if name not in self._seen:
+            self._seen.add(name)
+            visit(self._definitions[name], self)
+
+
+def _fragment(complete: Complete, names: Sequence[str]) -> Complete:
+    """Gives what was kept of the artifact as JSON, where that is still right; else it is made, and
+    kept if the answer turns out to be of one moment."""
+    selection = object()
+
+    def given(value: Any, run: Run, path: Path) -> Any:
+        fragments, reading = run.context.fragments, run.context.reading
+        if value is None or fragments is None or reading is None:
+            return complete(value, run, path)
+        coerced = run.variables.coerced
+        key = (
+            selection,
+            value.artifact_id,
+            value.placed,
+            run.context.role,
+            *(repr(coerced.get(name, Undefined)) for name in names),
+        )
+        kept = fragments.get(key, reading)
+        if kept is not None:
+            run.context.notes.add(kept.marks)
+            return Raw(kept.said)
+        notes = Notes()
+        found = complete(value, Run(run.variables, within(run.context, notes), run.made), path)
+        if is_awaitable(found):
+            return _made_later(found, run, key, notes)
+        return _made(found, run, key, notes)
+
+    return given
+
+
+async def _made_later(found: Awaitable[Any], run: Run, key: Hashable, notes: Notes) -> Any:
+    return _made(await found, run, key, notes)
+
+
+def _made(found: Any, run: Run, key: Hashable, notes: Notes) -> Any:
+    run.context.notes.add(notes.marks)
+    if not notes.lasting:
+        run.context.notes.pass_by()
+    if not notes.keepable:
+        return found
+    said = Raw(msgspec.json.encode(found))
+    run.made.append((key, said, frozenset(notes.marks)))
+    return said
 
 
 def _plain(name: str, complete: Complete) -> Resolve:
@@ -383,6 +511,8 @@ def _leaf(type_: GraphQLLeafType) -> Complete:
     coerce = type_.coerce_output_value
     # What these types are given as a rule, and answer as it is.
     plain = PLAIN.get(type_.name)
+    if isinstance(type_, GraphQLEnumType):
+        return _enum(type_)
 
     def complete(value: Any, run: Run, path: Path) -> Any:
         if value is None or type(value) is plain:
@@ -392,6 +522,22 @@ def _leaf(type_: GraphQLLeafType) -> Complete:
         found = coerce(value)
         if found is None or found is Undefined:
             raise Uncompiled
+        return found
+
+    return complete
+
+
+def _enum(type_: GraphQLEnumType) -> Complete:
+    names: dict[Any, Any] = {}
+
+    def complete(value: Any, run: Run, path: Path) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, Enum):
+            raise Uncompiled
+        found = names.get(value)
+        if found is None:
+            found = names[value] = type_.coerce_output_value(value)
         return found
 
     return complete

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.searcher_keys import SearcherKeys
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.graphql.limits import LONGEST_EXECUTION, Bill, Purse
-from matchgraph.graphql.loaders import Loaders
+from matchgraph.graphql.loaders import KeptLoaders, Loaders
 from matchgraph.observe.observer import Observer
 from matchgraph.projections.changes import Mark
 from matchgraph.queries.as_of import answerable
 from matchgraph.queries.board import Boards
+from matchgraph.queries.dossier import Reading
 from matchgraph.queries.feed import Feeds
 from matchgraph.queries.notes import Notes
 from matchgraph.queries.position import reach
@@ -28,6 +30,7 @@ from matchgraph.queries.snapshot import Past, Snapshot
 
 if TYPE_CHECKING:
     from matchgraph.graphql.as_of import AsOf
+    from matchgraph.graphql.fragments import Fragments
 
 # The actor of whoever gave nothing that says who they are.
 ANONYMOUS = "anonymous"
@@ -47,15 +50,30 @@ class View:
     """What a field is answered from: the read models of now or as of a position, with one batch per
     relation."""
 
-    def __init__(self, snapshot: Snapshot, boards: Boards, keys: SearcherKeys) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        boards: Boards,
+        keys: SearcherKeys,
+        reading: Reading | None = None,
+    ) -> None:
+        """With a `reading`, from dossiers as far as these have it."""
         self.snapshot = snapshot
         self.boards = boards
+        self.reading = reading
         self._keys = keys
 
     @cached_property
     def loaders(self) -> Loaders:
         """One batch per relation."""
-        return Loaders(self.snapshot, self.boards, self._keys)
+        loaders = Loaders(self.snapshot, self.boards, self._keys)
+        if self.reading is None:
+            return loaders
+        return KeptLoaders(self.reading, self.snapshot.notes, self.boards, loaders)
+
+    async def position(self) -> int:
+        """The position that everything here is up to. Raises: Unavailable."""
+        return await self.snapshot.position() if self.reading is None else self.reading.at
 
 
 @dataclass
@@ -68,7 +86,11 @@ class Context:
     first, sign outcome tokens, and `recent` are the reports of outcomes that were discarded lately,
     and `searching` what searches share, of all operations.
 
-    `purse` pays for it, where anybody counts, `bill` says what it came to, and after `patience`
+    What is answered in a `reading` is answered from dossiers as far as these have it, and put
+    together of `fragments` where these are kept.
+
+    `purse` pays for it, where anybody counts and it is not `paid` already, `bill` says what it came
+    to, and after `patience`
     seconds its execution is ended. `observer` is told of the operation, and of the `transport` that
     it came over.
     """
@@ -90,10 +112,13 @@ class Context:
     searching: Searching = field(default_factory=Searching)
     purse: Purse | None = None
     patience: float = LONGEST_EXECUTION
+    paid: Bill | None = None
     bill: Bill | None = None
     observer: Observer | None = None
     transport: str = "http"
     notes: Notes = field(default_factory=lambda: Notes(complete=False), repr=False)
+    reading: Reading | None = None
+    fragments: "Fragments | None" = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _seen: int = -1
     # By position, and by the top-level field that is answered from it.
@@ -119,9 +144,21 @@ class Context:
         self._then[_top(info)] = view
         return view
 
+    @property
+    def now(self) -> View:
+        """What is answered from that is not asked for as of then."""
+        return self._now
+
+    def seeing(self, view: View, notes: Notes) -> "Context":
+        """The same with another view of now, and other notes."""
+        own = copy(self)
+        own.notes = notes
+        vars(own)["_now"] = view
+        return own
+
     @cached_property
     def _now(self) -> View:
-        return View(Snapshot(self.pool, self.notes), self.boards, self.keys)
+        return View(Snapshot(self.pool, self.notes), self.boards, self.keys, self.reading)
 
     @cached_property
     def _past(self) -> Past:
@@ -148,6 +185,11 @@ class Context:
             await reach(self.pool, self.store.listener, position)
             await self.look_again()
             self._seen = position
+
+    async def stands(self) -> tuple[int, int, str | None] | None:
+        """Between which positions what was read beside dossiers stands, and of which era; None:
+        nothing was. Raises: Unavailable."""
+        return await self._now.snapshot.stands() if "_now" in vars(self) else None
 
     async def note_position(self) -> None:
         """Notes what the answer is as of, if it is known. Raises: Unavailable."""

@@ -28,6 +28,17 @@ class Prepared:
         self.valid: set[tuple[Any, ...]] = set()
         self.prices: Prices = {}
         self.plans = Plans(document)
+        # The operations that cannot be answered on the shortest way (http/direct.py).
+        self.indirect: set[str | None] = set()
+
+    def is_direct(self, name: str | None) -> bool:
+        """Whether the operation of that name is known to be in order, only reads, and waits for
+        nothing."""
+        return bool(self.valid) and name not in self.indirect and self.plans.is_plain(name)
+
+    def name(self, operation_name: str | None) -> str | None:
+        """What the operation that is meant is called."""
+        return self.plans.name(operation_name)
 
 
 class Documents:

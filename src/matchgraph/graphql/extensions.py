@@ -208,7 +208,7 @@ class OneView(SchemaExtension):
         context: Context = execution.context
         operation = _operation(execution.graphql_document, execution.operation_name)
         result = execution.result
-        if result is None or result.errors or not context.notes.complete or operation is None:
+        if result is None or result.errors or not context.notes.keepable or operation is None:
             return
         if is_repeatable(operation) and _at_least(operation) is None:
             with suppress(Unavailable):

@@ -409,6 +409,9 @@ class Bounded(SchemaExtension):
     async def _charge(self, points: int) -> None:
         context: Context = self.execution_context.context
         observed_cost(points)
+        if context.paid is not None:
+            context.bill = context.paid
+            return
         context.bill = bill_for(context.purse, points)
         await pay(context.purse, context.bill)
 

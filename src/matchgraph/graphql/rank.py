@@ -141,8 +141,11 @@ class Rank:
 
 async def rank_of(info: Info, artifact_id: UUID, placed: Placed | None) -> Rank | None:
     """The rank of an artifact; as the board has it where that is known, unless its parts are asked
-    for, which have to be of the same moment."""
-    if placed is not None and "parts" not in set(_names(info.selected_fields[0].selections)):
+    for, which have to be of the same moment (as everything is in a reading)."""
+    reading = info.context.view(info).reading
+    if placed is not None and (
+        reading is not None or "parts" not in set(_names(info.selected_fields[0].selections))
+    ):
         return Rank.of(placed.ranked, placed)
     ranked = await info.context.view(info).loaders.ranked.load(artifact_id)
     return None if ranked is None else Rank.of(ranked)

@@ -102,7 +102,10 @@ class RankQuery:
             found = await context.boards.page(
                 view.snapshot, kind, first, after, at_least=context.seen
             )
-        view.snapshot.notes.read_at(found.position)
+        if view.reading is None:
+            view.snapshot.notes.read_at(found.position)
+        else:
+            await view.reading.joins(found.position, board(kind))
         ids = [own.ranked.artifact_id for _, own in found.page.items]
         listings = await view.loaders.by_id.load_many(ids)
         return RankBoardConnection(

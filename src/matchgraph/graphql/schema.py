@@ -111,11 +111,11 @@ class CatalogSchema(strawberry.Schema):
         async def execute(schema: Any, document: DocumentNode, **said: Any) -> Any:
             known = self.documents.of(document)
             if known is not None:
-                data = await known.plans.execute(
+                answered = await known.plans.execute(
                     schema, said["variable_values"], said["operation_name"], said["context_value"]
                 )
-                if data is not None:
-                    return ExecutionResult(data, None)
+                if answered is not None:
+                    return ExecutionResult(answered.data, None)
             return await await_maybe(by_core(schema, document, **said))
 
         return execute

@@ -1,8 +1,10 @@
 """Errors as they are answered over HTTP, before and without any execution."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
@@ -20,6 +22,14 @@ STATUS = {
 }
 
 Errors = Sequence[Mapping[str, Any]]
+
+
+def encoded(said: object) -> bytes:
+    """The object as JSON."""
+    try:
+        return msgspec.json.encode(said)
+    except (TypeError, ValueError, OverflowError):  # half a character, or a very large number
+        return json.dumps(said, separators=(",", ":")).encode()
 
 
 def status_of(errors: Errors, kind: str) -> int:

@@ -117,34 +117,36 @@ class Answers:
         """Counts an answer that was given again."""
         self._metrics.found("answer", hit=True)
 
-    def put(self, key: bytes, kept: Kept) -> None:
-        """Keeps the answer, here and for the others."""
+    def put(self, key: bytes, kept: Kept, *, shared: bool = True) -> None:
+        """Keeps the answer, here and, if it is to be `shared`, for the others."""
         self._metrics.found("answer", hit=False)
-        if self._keep(key, kept) and self._circuit is not None:
+        if self._keep(key, kept) and shared and self._circuit is not None:
             task = asyncio.create_task(self._share(key, kept), name="share an answer")
             self._sharing.add(task)
             task.add_done_callback(self._sharing.discard)
 
-    async def claim(self, pending: Pending) -> None:
+    async def claim(self, pending: Pending, *, elsewhere: bool = True) -> None:
         """Returns if the answer has to be made; whoever asks for the same in this process waits
-        until it is released. Raises: Found, if somebody made the same meanwhile, here or
-        elsewhere."""
-        other = self._making.get(pending.key)
+        until it is released. Raises: Found, if somebody made the same meanwhile, here or, if that
+        is to be looked for, `elsewhere`."""
+        other = None if pending.is_claimed else self._making.get(pending.key)
         if other is not None:
             await other.wait()
             # If that came to nothing, all who waited make their own: nobody knows whether the next
             # one would be kept.
             pending.found = self.get(pending.key)
         else:
-            self._making[pending.key] = asyncio.Event()
+            self._making.setdefault(pending.key, asyncio.Event())
             pending.is_claimed = True
-            pending.found = await self._fetch(pending.key)
+            if elsewhere:
+                pending.found = await self._fetch(pending.key)
         if pending.found is not None:
             raise Found
 
     def release(self, pending: Pending) -> None:
         """The answer is made, or will not be."""
         if pending.is_claimed:
+            pending.is_claimed = False
             self._making.pop(pending.key).set()
 
     async def _fetch(self, key: bytes) -> Kept | None:

@@ -15,6 +15,7 @@ import redis.asyncio as redis
 from cross_web import AsyncHTTPRequestAdapter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -36,6 +37,7 @@ from matchgraph.eventstore.store import open_store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.graphql.context import Context, Course
 from matchgraph.graphql.documents import Documents
+from matchgraph.graphql.fragments import Fragments
 from matchgraph.graphql.limits import LONGEST_EXECUTION
 from matchgraph.graphql.observe import HTTP, SHARED, WEBSOCKET, trace_fields
 from matchgraph.graphql.schema import build
@@ -53,6 +55,7 @@ from matchgraph.http.access import (
 from matchgraph.http.answers import MOST_KEPT, Answers, Found, Pending
 from matchgraph.http.budget import Allowance, Budgets, tell
 from matchgraph.http.clients import Clients
+from matchgraph.http.direct import TRIED, Direct, Tried
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
 from matchgraph.http.front import PENDING, Front
 from matchgraph.http.live import SEND, LiveView
@@ -78,6 +81,7 @@ from matchgraph.observe.observer import Observer
 from matchgraph.projections.redis_client import REDIS_AWAY, open_client
 from matchgraph.projections.runner import Progress, progress
 from matchgraph.queries.board import Boards
+from matchgraph.queries.dossier import BYTES_OF_A_KEY, Reading, open_dossiers
 from matchgraph.queries.feed import open_feeds
 from matchgraph.queries.notes import Notes
 from matchgraph.queries.searching import Searching
@@ -146,33 +150,21 @@ class Api(LiveView):
 
     async def get_context(self, request: Any, response: Any) -> Context:
         """One context for each operation."""
-        state = request.app.state
-        caller: Caller = request.scope.get(CALLER, NOBODY)
-        pending: Pending | None = request.scope.get(PENDING)
-        said = request.headers.get("x-request-id", "")
-        request_id = request.scope.get(REQUEST_ID) or request_id_of(said.encode("latin-1"))
-        return Context(
-            store=state.store,
-            pool=state.pool,
-            past=state.past,
-            boards=state.boards,
-            feeds=state.feeds,
-            keys=state.keys,
-            course=Course() if request.scope["type"] == "websocket" else None,
-            request_id=request_id,
-            actor=caller.actor,
-            role=caller.role,
-            shows_schema=_shows_schema(state, caller.role),
-            searcher=pseudonym(state.secrets, _searcher(request)),
-            secrets=state.secrets,
-            recent=state.recent,
-            searching=state.searching,
-            purse=state.budgets.purse(request.scope, caller),
-            patience=state.patience,
-            observer=state.observer,
-            transport=HTTP if request.scope["type"] == "http" else WEBSOCKET,
-            notes=Notes(complete=False) if pending is None else pending.notes,
+        scope = request.scope
+        pending: Pending | None = scope.get(PENDING)
+        context = _own_context(
+            request.app.state,
+            scope,
+            scope.get(CALLER, NOBODY),
+            Notes(complete=False) if pending is None else pending.notes,
         )
+        if scope["type"] == "websocket":
+            context.course, context.transport = Course(), WEBSOCKET
+        tried: Tried | None = scope.get(TRIED)
+        if tried is not None:
+            context.paid = tried.bill
+            context.patience -= tried.spent
+        return context
 
     async def execute_single(
         self,
@@ -205,10 +197,42 @@ def _shows_schema(state: Any, role: Role) -> bool:
     return state.development or role > Role.ANONYMOUS
 
 
-def _searcher(request: Any) -> str:
+def _searcher(scope: Scope) -> str:
     """Who searches: what the frontend calls them, else the address that asks."""
-    said = request.headers.get("x-searcher", "")
-    return named(said) if said else at(request.client.host if request.client else "")
+    said = Headers(scope=scope).get("x-searcher", "")
+    client = scope.get("client")
+    return named(said) if said else at(client[0] if client else "")
+
+
+def _own_context(
+    state: Any, scope: Scope, caller: Caller, notes: Notes, reading: Reading | None = None
+) -> Context:
+    """What an operation carries that one client asks for."""
+    request_id = scope.get(REQUEST_ID) or request_id_of(
+        Headers(scope=scope).get("x-request-id", "").encode("latin-1")
+    )
+    return Context(
+        store=state.store,
+        pool=state.pool,
+        past=state.past,
+        boards=state.boards,
+        feeds=state.feeds,
+        keys=state.keys,
+        request_id=request_id,
+        actor=caller.actor,
+        role=caller.role,
+        shows_schema=_shows_schema(state, caller.role),
+        searcher="" if reading else pseudonym(state.secrets, _searcher(scope)),
+        secrets=state.secrets,
+        recent=state.recent,
+        searching=state.searching,
+        purse=state.budgets.purse(scope, caller),
+        patience=state.patience,
+        observer=state.observer,
+        transport=HTTP,
+        notes=notes,
+        reading=reading,
+    )
 
 
 def app(
@@ -287,14 +311,25 @@ def app(
             app.state.clients = Clients()
             app.state.budgets = Budgets(app.state.redis, allowance)
             app.state.seats = Seats(allowance)
+            touched = Touched(database_url, store.listener)
+            following = asyncio.create_task(touched.run(), name="what is touched")
+            stack.push_async_callback(stop, following)
+            dossiers = await stack.enter_async_context(
+                open_dossiers(database_url, touched, most=kept_answers // 4 // BYTES_OF_A_KEY)
+            )
+            app.state.direct = Direct(
+                schema,
+                app.state.documents,
+                dossiers,
+                partial(_own_context, app.state),
+                Fragments(most=kept_answers // 4) if kept_answers else None,
+            )
+            app.state.dossiers = dossiers
             app.state.answers = None
             if kept_answers:
-                touched = Touched(database_url, store.listener)
                 app.state.answers = Answers(
-                    touched, app.state.redis, metrics=metrics, most=kept_answers
+                    touched, app.state.redis, metrics=metrics, most=kept_answers // 2
                 )
-                following = asyncio.create_task(touched.run(), name="what is touched")
-                stack.push_async_callback(stop, following)
             app.state.patience = patience
             guard = app.state.clients.guard(app.state.doors, store.listener)
             stack.push_async_callback(stop, asyncio.create_task(guard, name="guard"))

@@ -7,7 +7,7 @@ what it is spared is being read, validated and carried out.
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import blake2b
 
 from starlette.datastructures import MutableHeaders
@@ -17,8 +17,9 @@ from matchgraph.eventstore.errors import Unavailable
 from matchgraph.graphql.context import ANONYMOUS
 from matchgraph.graphql.limits import Bill, Limited, bill_for, pay
 from matchgraph.http.access import CALLER, Caller, Unauthenticated, given
-from matchgraph.http.answers import LARGEST, Answers, Kept, Pending, tag_of
+from matchgraph.http.answers import LARGEST, Answers, Found, Kept, Pending, tag_of
 from matchgraph.http.budget import headers
+from matchgraph.http.direct import TRIED, Tried
 from matchgraph.http.origins import Cors, Origins
 from matchgraph.http.request import EVENTS
 from matchgraph.observe.operation import CURRENT
@@ -47,7 +48,8 @@ class Front:
         """Answers one request over HTTP."""
         state = scope["app"].state
         answers: Answers | None = state.answers
-        if answers is None or (said := _said(scope)) is None:
+        said = _said(scope)
+        if said is None:
             await self._app(scope, receive, send)
             return
         try:
@@ -61,19 +63,38 @@ class Front:
         if body is None:
             await self._app(scope, _again(messages, receive), send)
             return
+        if answers is None:
+            made = await state.direct.answer(scope, caller, body, None)
+            if made is not None:
+                await self._send(made.answer, made.bill, scope, receive, send)
+            else:
+                await self._app(scope, _again(messages, receive), send)
+            return
         said += (caller.role.name.encode(), body)
         key = blake2b(b"\0".join(said), digest_size=20).digest()
         kept = answers.get(key)
         if kept is not None and await self._give(kept, scope, receive, send):
             return
-        pending = scope[PENDING] = Pending(key)
+        pending = Pending(key)
         try:
+            claim = partial(answers.claim, pending, elsewhere=False)
+            made = await state.direct.answer(scope, caller, body, claim)
+            if made is not None:
+                if made.lasting:
+                    # Making it takes about as long as asking Redis for it.
+                    answers.put(key, made.answer, shared=False)
+                answers.release(pending)
+                await self._send(made.answer, made.bill, scope, receive, send)
+                return
+            scope[PENDING] = pending
             keeping = _Keeping(pending, answers, scope, send)
             await self._app(scope, _again(messages, receive), keeping.send)
+        except Found:
+            pass
         finally:
             answers.release(pending)
         if pending.found is not None:
-            del scope[PENDING]
+            scope.pop(PENDING, None)
             if not await self._give(pending.found, scope, receive, send):
                 await self._app(scope, _again(messages, receive), send)
 
@@ -81,24 +102,34 @@ class Front:
         """Gives the answer, if whoever asks can pay for it. (If not, there is an application to say
         so.)"""
         state, caller = scope["app"].state, scope[CALLER]
-        purse = state.budgets.purse(scope, caller)
-        bill = bill_for(purse, kept.points)
-        try:
-            await pay(purse, bill)
-        except Limited:
-            return False
+        tried: Tried | None = scope.get(TRIED)
+        if tried is not None:
+            bill = tried.bill
+        else:
+            purse = state.budgets.purse(scope, caller)
+            bill = bill_for(purse, kept.points)
+            try:
+                await pay(purse, bill)
+            except Limited:
+                return False
+        state.answers.hit()
+        await self._send(kept, bill, scope, receive, send)
+        return True
+
+    async def _send(
+        self, kept: Kept, bill: Bill, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Sends the answer, which is paid for."""
         operation = CURRENT.get()
         if operation is not None:
-            operation.actor, operation.cost = caller.actor, kept.points
+            operation.actor, operation.cost = scope[CALLER].actor, kept.points
             operation.kind, operation.name, operation.document = kept.kind, kept.name, kept.document
-        state.answers.hit()
         scope[FOUND] = kept, bill
         if any(name == b"origin" for name, _ in scope["headers"]):
             await self._to_pages(scope, receive, send)
         else:
             # What is said to all others takes no look at who they are.
             await _give_found(scope, send, NO_PAGE)
-        return True
 
 
 def _said(scope: Scope) -> list[bytes] | None:
@@ -152,8 +183,9 @@ async def _give_found(scope: Scope, send: Send, *more: tuple[bytes, bytes]) -> N
     status, body = 200, kept.said + _cost(bill)
     found = [(b"content-type", kept.media_type.encode()), *more]
     if scope["method"] == "GET":
-        found += _validators(kept.tag, scope[CALLER])
-        if _is_known(scope, kept.tag):
+        tag = kept.tag or tag_of(kept.said)
+        found += _validators(tag, scope[CALLER])
+        if _is_known(scope, tag):
             status, body = 304, b""
     if status == 200:
         found.append((b"content-length", b"%d" % len(body)))
@@ -212,7 +244,7 @@ class _Keeping:
         """Sends a part of the answer."""
         notes = self._pending.notes
         if message["type"] == "http.response.start":
-            if message["status"] == 200 and notes.complete and notes.position is not None:
+            if message["status"] == 200 and notes.keepable and notes.position is not None:
                 # What comes next decides about its headers.
                 self._start = message
                 return

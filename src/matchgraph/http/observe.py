@@ -88,6 +88,7 @@ async def observing(state: Any) -> AsyncIterator[None]:
     observer: Observer = state.observer
     asyncio.get_running_loop().set_exception_handler(fail_quietly)
     state.pools = {"queries": state.pool, "queries as of": state.past, "store": state.store.pool}
+    state.pools["dossiers"] = state.dossiers.pool
     slow = SlowOperations(state.pools)
     observer.slow = slow.tell
     task = asyncio.create_task(looking(state), name="looking")

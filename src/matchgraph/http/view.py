@@ -21,7 +21,7 @@ from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType as Allowed
 
 from matchgraph.graphql.context import Context
-from matchgraph.http.answer import refused, status_of
+from matchgraph.http.answer import encoded, refused, status_of
 from matchgraph.http.documents import Documents
 from matchgraph.http.request import (
     EVENTS,
@@ -123,6 +123,10 @@ class HttpView(GraphQL[Context, None]):
     def decode_json(self, data: str | bytes) -> object:
         """Raises: JSONDecodeError."""
         return decoded(data)
+
+    def encode_json(self, data: object) -> str:
+        """The answer as JSON. (A text, as what goes over a WebSocket would else be binary.)"""
+        return encoded(data).decode()
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """What is asked for. Raises: BadRequest, NotRun."""
