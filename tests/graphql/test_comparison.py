@@ -20,7 +20,6 @@ from matchgraph.domain.alignment import align
 from matchgraph.domain.artifact import id_of
 from matchgraph.domain.ranking import ADOPTION, CHECKLIST, ECOSYSTEM
 from matchgraph.domain.search import Outcome, Served
-from matchgraph.eventstore.connection import Pool
 from matchgraph.eventstore.store import Request, Store
 from matchgraph.eventstore.tasks import stop
 from matchgraph.imports import manifest, models_dev
@@ -166,12 +165,12 @@ async def statements(api: Api, query: str, **variables: Any) -> list[str]:
     def log(record: Any) -> None:
         asked.append(record.query)
 
-    pool: Pool = api.pool
-    await pool.expire_connections()
-    connections = [await pool.acquire() for _ in range(pool.get_max_size())]
-    for connection in connections:
-        connection.add_query_logger(log)
-        await pool.release(connection)
+    for pool in (api.pool, api.app.state.dossiers.pool):
+        await pool.expire_connections()
+        connections = [await pool.acquire() for _ in range(pool.get_max_size())]
+        for connection in connections:
+            connection.add_query_logger(log)
+            await pool.release(connection)
     await api.ask(query, **variables)
     # Beside these there are BEGIN and ROLLBACK, and what asyncpg wants to know once a connection.
     return [
@@ -189,12 +188,29 @@ async def test_a_comparison_takes_as_many_statements_whatever_is_compared(
     few = await statements(furnished, query, slugs=["big-5", "big-6"])
     assert 4 <= len(few) <= 12, few
     assert len(set(few)) == len(few), "each relation once"
-    for slugs in (
-        ["big-0", "big-1"],
-        ["big-0", "big-1", "big-2", "big-3", "big-4"],
-        ["big-5", "big-6", "big-7", "big-8", "big-9"],
-    ):
-        assert len(await statements(furnished, query, slugs=slugs)) == len(few)
+    for number, slugs in enumerate(SOME):
+        # As another document, since one that is known is answered on a shorter way.
+        again = f"{query} # {number}"
+        assert len(await statements(furnished, again, slugs=slugs)) == len(few)
+
+
+SOME = (
+    ["big-0", "big-1"],
+    ["big-0", "big-1", "big-2", "big-3", "big-4"],
+    ["big-5", "big-6", "big-7", "big-8", "big-9"],
+)
+
+
+@pytest.mark.parametrize(("query", "most"), [(COMPARE, 1), (VERDICT, 4)])
+async def test_a_comparison_by_a_known_document_takes_dossiers_and_vectors(
+    furnished: Api, query: str, most: int
+) -> None:
+    for _ in range(2):
+        await furnished.ask(query, slugs=["big-5", "big-6"])
+    for slugs in SOME:
+        taken = await statements(furnished, query, slugs=slugs)
+        assert 1 <= len(taken) <= most, taken
+        assert sum("led" in statement for statement in taken) == 1, taken
 
 
 async def test_others_are_answered_while_hundreds_of_capabilities_are_compared(
@@ -283,7 +299,9 @@ async def test_a_list_takes_as_many_statements_however_long_it_is(furnished: Api
       capabilityCount startingPrice { amount } signals { value }
       capabilities(first: 2) { nodes { key } } } } }"""
     few = await statements(furnished, query, first=1)
-    assert len(await statements(furnished, query, first=14)) == len(few) <= 7
+    assert len(await statements(furnished, f"{query} # again", first=14)) == len(few) <= 7
+    taken = await statements(furnished, query, first=14)
+    assert len(taken) == 5, "the list, its length, dossiers, aliases, where they stand"
 
 
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,7 @@ from matchgraph.domain.role import Role
 from matchgraph.embedding import load
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.graphql.schema import build
+from matchgraph.http.answer import encoded
 from matchgraph.http.answers import Answers, Kept
 from matchgraph.projections.catalog import PROJECTIONS
 from matchgraph.projections.runner import Runner
@@ -32,6 +33,7 @@ from tests.eventstore.histories import (
     worlds,
 )
 from tests.graphql.client import Api, context_of, serving
+from tests.graphql.shortest import Shortest
 from tests.graphql.test_as_of import PRICE, RANK
 from tests.projections.tables import BY, append, start_over
 
@@ -86,6 +88,7 @@ class Reader:
         self._served = api.app
         self.touched = touched
         self.answers = Answers(touched)
+        self.shortest = Shortest(api.app, SCHEMA, touched)
 
     async def made(self, query: str, variables: Mapping[str, Any]) -> tuple[bytes, Notes]:
         """The answer made anew, and what it rests on."""
@@ -110,6 +113,11 @@ class Reader:
         if kept is not None:
             assert json.loads(kept) == json.loads(made), (query, variables)
             assert kept == made
+        for _ in range(2):
+            direct = await self.shortest.answer(query, variables)
+            if direct is not None:
+                assert json.loads(direct)["data"] == json.loads(made)["data"], (query, variables)
+                assert direct == encoded({"data": json.loads(made)["data"]})
         keep(self.answers, _key(query, variables), made, notes)
         return kept is not None
 
@@ -148,6 +156,10 @@ async def test_a_kept_answer_is_the_one_that_would_be_made_now(
                 await reader.ask(query, variables)
                 if query is not COMPARE:  # whose texts nobody embeds here
                     assert await reader.ask(query, variables), "nothing happened in between"
+        for query, variables in asked(("a", "b")) if world.events else ():
+            made, _ = await reader.made(query, variables)
+            direct = await reader.shortest.answer(query, variables)
+            assert (direct is None) == bool(json.loads(made)["errors"]), query
         await db.close()
 
 

@@ -262,7 +262,7 @@ async def test_processes_share_what_they_make(url: str, servers: Servers) -> Non
         await caught_up(one)
         await caught_up(two)
         await post(two, variables={"slug": "another"})
-        made = await post(one)
+        made = await get(one)
         redis = one.app.state.redis
 
         async def is_shared() -> bool:
@@ -270,13 +270,13 @@ async def test_processes_share_what_they_make(url: str, servers: Servers) -> Non
 
         await until(is_shared)
         before = statements(two)
-        assert (await post(two)).content == made.content
+        assert (await get(two)).content == made.content
         assert statements(two) == before
         changed = artifact("thing-8")
         await one.store.append([changed], BY)
         await caught_up(one)
         await caught_up(two)
-        assert (await post(two)).content == made.content
+        assert (await get(two)).content == made.content
 
 
 async def test_what_redis_holds_is_not_trusted(url: str, servers: Servers) -> None:
@@ -285,7 +285,7 @@ async def test_what_redis_holds_is_not_trusted(url: str, servers: Servers) -> No
         await caught_up(one)
         await caught_up(two)
         await post(two, variables={"slug": "another"})
-        made, redis = await post(one), one.app.state.redis
+        made, redis = await get(one), one.app.state.redis
 
         async def keys() -> list[bytes]:
             return [key async for key in redis.scan_iter("matchgraph:answer:*")]
@@ -296,7 +296,7 @@ async def test_what_redis_holds_is_not_trusted(url: str, servers: Servers) -> No
                 whole = await redis.get(key)
                 await redis.set(key, wrong or whole.replace(b"thing-0", b"thing-1"))
             before = statements(two)
-            answer = await post(two)
+            answer = await get(two)
             assert answer.content == made.content
             assert statements(two) > before
             two.app.state.answers._kept.clear()
