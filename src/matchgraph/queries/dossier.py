@@ -172,11 +172,12 @@ class Dossier:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What ranks are measured by, read at that position."""
+    """What ranks are measured by, read at that position of that era."""
 
     policies: Mapping[Kind, KindPolicy]
     scales: Scales | None
     position: int
+    era: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,8 @@ class Dossiers:
         self._in_force: InForce | None = None
         self._waiting: dict[str | UUID, asyncio.Future[_Found]] = {}
         self._reading: set[asyncio.Task[None]] = set()
+        # Of them, those that will still look for who waits.
+        self._at_work = 0
 
     async def find(self, key: str | UUID, at: int) -> Dossier | None:
         """What the artifact with that id is like as of that position, or the one that the slug
@@ -216,7 +219,8 @@ class Dossiers:
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = asyncio.get_running_loop().create_future()
-            if len(self._reading) < AT_ONCE:
+            if self._at_work < AT_ONCE:
+                self._at_work += 1
                 task = asyncio.create_task(self._read(), name="read dossiers")
                 self._reading.add(task)
                 task.add_done_callback(self._reading.discard)
@@ -246,14 +250,15 @@ class Dossiers:
     async def in_force(self, at: int) -> InForce:
         """What ranks are measured by as of that position. Raises: Moved, Unavailable."""
         known = self._in_force
-        if known is None or self.touched.since(min(at, known.position), ()):
+        touched = self.touched
+        if known is None or known.era != touched.era or touched.since(min(at, known.position), ()):
             async with viewing(self.pool) as snapshot:
                 policies, scales = await in_force(snapshot)
                 (stands,) = await snapshot.fetch(STANDS)
             low, high, era = stands
             # Whatever changes it touches everything.
             await self.check(at, low, high, era, ())
-            known = self._in_force = InForce(policies, scales, low)
+            known = self._in_force = InForce(policies, scales, low, era or "")
         return known
 
     async def read_profiles(self, dossiers: Sequence[Dossier], at: int) -> None:
@@ -281,6 +286,13 @@ class Dossiers:
 
     async def _read(self) -> None:
         """Reads what is waited for, until nobody waits any more."""
+        try:
+            await self._read_all()
+        finally:
+            # Nobody can begin to wait between the last look and this.
+            self._at_work -= 1
+
+    async def _read_all(self) -> None:
         while self._waiting:
             asked = dict(list(self._waiting.items())[:MOST_IN_ONE])
             for key in asked:
