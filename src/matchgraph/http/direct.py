@@ -74,10 +74,17 @@ class Direct:
         self._fragments = fragments
 
     async def answer(
-        self, scope: Scope, caller: Caller, body: bytes, claim: Claim | None
+        self,
+        scope: Scope,
+        caller: Caller,
+        body: bytes,
+        claim: Claim | None = None,
+        *,
+        anew: bool = False,
     ) -> "Made | None":
         """The answer; None where the application has to say what it is, to whom `scope` says what
-        was paid already. Raises: Found, if somebody else has made it meanwhile."""
+        was paid already. With `anew`, it is made of nothing that was read of artifacts before.
+        Raises: Found, if somebody else has made it meanwhile."""
         touched, operation = self._dossiers.touched, CURRENT.get()
         at, era = touched.at, touched.era
         if at is None or operation is None or operation.spans is not None:
@@ -99,8 +106,8 @@ class Direct:
         if claim is not None:
             await claim()
         notes = Notes()
-        context = self._contexts(scope, caller, notes, Reading(self._dossiers, at))
-        context.fragments = self._fragments
+        context = self._contexts(scope, caller, notes, Reading(self._dossiers, at, anew=anew))
+        context.fragments = None if anew else self._fragments
         bill = await self._paid(prepared, sent, context)
         if bill is None:
             return None
@@ -130,9 +137,9 @@ class Direct:
             return None
         notes.stood(at, era)
         assert notes.position is not None, "it is known since just now"
-        if self._fragments is not None:
+        if context.fragments is not None:
             for key, part, marks in answered.made:
-                self._fragments.put(key, Fragment(bytes(part), at, era, marks))
+                context.fragments.put(key, Fragment(bytes(part), at, era, marks))
         kept = Kept(
             said,
             media_type,

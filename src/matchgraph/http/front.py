@@ -63,8 +63,9 @@ class Front:
         if body is None:
             await self._app(scope, _again(messages, receive), send)
             return
-        if answers is None:
-            made = await state.direct.answer(scope, caller, body, None)
+        anew = _wants_anew(scope)
+        if answers is None or anew:
+            made = await state.direct.answer(scope, caller, body, anew=anew)
             if made is not None:
                 await self._send(made.answer, made.bill, scope, receive, send)
             else:
@@ -141,9 +142,15 @@ def _said(scope: Scope) -> list[bytes] | None:
             if STREAM in value.lower():
                 return None
             said += (name, value)
-        elif name == b"cache-control" and any(one in value.lower() for one in ANEW):
-            return None
     return said
+
+
+def _wants_anew(scope: Scope) -> bool:
+    """Whether whoever asks wants no answer that was made before."""
+    return any(
+        name == b"cache-control" and any(one in value.lower() for one in ANEW)
+        for name, value in scope["headers"]
+    )
 
 
 async def _read(receive: Receive) -> tuple[list[Message], bytes | None]:

@@ -205,10 +205,11 @@ class Dossiers:
         # Of them, those that will still look for who waits.
         self._at_work = 0
 
-    async def find(self, key: str | UUID, at: int) -> Dossier | None:
+    async def find(self, key: str | UUID, at: int, *, anew: bool = False) -> Dossier | None:
         """What the artifact with that id is like as of that position, or the one that the slug
-        leads to; None where there is none. Raises: Moved, Unavailable."""
-        kept = self._kept.get(key)
+        leads to; None where there is none. With `anew`, as it is read now. Raises: Moved,
+        Unavailable."""
+        kept = None if anew else self._kept.get(key)
         if kept is not None:
             if kept.era == self.touched.era and not self.touched.since(
                 min(at, kept.position), _marks(key, kept.dossier)
@@ -227,7 +228,7 @@ class Dossiers:
         # Others may wait for the same.
         found = await asyncio.shield(waiting)
         await self.check(at, found.position, found.newest, found.era, _marks(key, found.dossier))
-        if self._most and found.dossier is not None:
+        if self._most and not anew and found.dossier is not None:
             # Under the id as well, as that is what lists lead to.
             self._kept[key] = self._kept[found.dossier.listing.id] = found
             while len(self._kept) > self._most:
@@ -349,8 +350,10 @@ def _marks(key: str | UUID, dossier: Dossier | None) -> tuple[str, ...]:
 class Reading:
     """What one answer reads: everything as of one position."""
 
-    def __init__(self, dossiers: Dossiers, at: int) -> None:
+    def __init__(self, dossiers: Dossiers, at: int, *, anew: bool = False) -> None:
+        """With `anew`, nothing is taken that was read of artifacts before."""
         self._dossiers = dossiers
+        self._anew = anew
         self.at = at
         self._read: dict[str | UUID, Dossier | None] = {}
 
@@ -393,7 +396,7 @@ class Reading:
         Moved, Unavailable."""
         if key in self._read:
             return self._read[key]
-        found = await self._dossiers.find(key, self.at)
+        found = await self._dossiers.find(key, self.at, anew=self._anew)
         self._read[key] = found
         if found is not None:
             self._read[found.listing.id] = found
