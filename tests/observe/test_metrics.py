@@ -228,7 +228,7 @@ async def test_pools_the_event_loop_and_the_process_are_seen(live: Served) -> No
 
     await until(looked, patience=60)
     found = await samples(live)
-    for pool in ("queries", "queries as of", "store"):
+    for pool in ("queries", "queries as of", "store", "dossiers"):
         open_ = sum(
             of(found, "pool_connections", pool=pool, state=state) for state in ("used", "idle")
         )
