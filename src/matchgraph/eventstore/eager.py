@@ -45,8 +45,17 @@ def begin(coroutine: Coroutine[Any, Any, T]) -> "Ended[T] | asyncio.Task[T]":
 
 async def each(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """What they return. Raises: what one of them raises."""
-    begun = [begin(one) for one in coroutines]
-    waiting = [one for one in begun if isinstance(one, asyncio.Task)]
+    begun: list[Ended[T] | asyncio.Task[T]] = []
+    waiting: list[asyncio.Task[T]] = []
+    try:
+        for one in coroutines:
+            begun.append(begin(one))
+            if isinstance(begun[-1], asyncio.Task):
+                waiting.append(begun[-1])
+    except Exception:
+        # Somebody has to hear how the others end.
+        await asyncio.gather(*waiting, return_exceptions=True)
+        raise
     if waiting:
         await asyncio.gather(*waiting)
     return [one.value if isinstance(one, Ended) else one.result() for one in begun]
