@@ -209,7 +209,9 @@ class Target:
         found = self._served.get("/readyz")
         said = "".join(self._served.said)
         if found["problems"] or "Traceback" in said:
-            raise Wrong(f"{found['problems']}\n{said[-5000:]}")
+            # What went before it may be what it is about.
+            begins = max(0, said.find("Traceback") - 1_000)
+            raise Wrong(f"{found['problems']}\n{said[begins:][:8_000]}")
 
 
 @contextmanager
