@@ -4,12 +4,14 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matchgraph.domain.artifact import Facts
 from matchgraph.domain.role import Role
+from matchgraph.domain.search import Outcome, Search
 from matchgraph.embedding import load
 from matchgraph.eventstore.connection import Connection, connect
 from matchgraph.graphql.schema import build
@@ -23,12 +25,16 @@ from matchgraph.queries.touched import Touched
 from matchgraph.servers import Servers
 from tests.eventstore.conftest import Clones, clones
 from tests.eventstore.histories import (
+    INTENTS,
     World,
     artifact,
     capability,
+    id_of,
     price,
     provenance,
     rich,
+    sealed,
+    served,
     signal,
     worlds,
 )
@@ -56,11 +62,16 @@ query ($slug: String!) { artifact(slug: $slug) {
   timesMatched matchEdges(first: 3) { nodes { intent shown clicked searchers exposure } }
 } }"""
 )
+# Nothing of it is looked up but the artifact itself.
+ITSELF = """query ($slug: String!) { artifact(slug: $slug) {
+  name vendor status changedAt position provenance { method source observedAt } } }"""
 COMPARE = """query ($slugs: [String!]!) { compare(slugs: $slugs) {
   artifacts { slug rank { score } } rows { name values favours { outcome slug } }
   aligned { left { key } right { key } similarity } onlyIn { capabilities { key } }
   headToHead { together leftBetter neither } verdict { outcome winner sentence }
 } }"""
+DUEL = """query ($slugs: [String!]!) {
+  compare(slugs: $slugs) { headToHead { together leftBetter } } }"""
 BOARD = """query ($kind: ArtifactKind) { rankBoard(kind: $kind, first: 3) {
   nodes { slug rank { score place band } } } }"""
 LISTED = """{ artifacts(first: 2, orderBy: NEWEST_REGISTRATION) {
@@ -72,7 +83,7 @@ POLICIES = "{ rankPolicies { kind quality } rankCalibration { day } }"
 def asked(slugs: tuple[str, ...]) -> list[Asked]:
     """What is asked of these artifacts, all of it again and again."""
     return [
-        *((query, {"slug": slug}) for slug in slugs for query in (HEADER, ARTIFACT)),
+        *((query, {"slug": slug}) for slug in slugs for query in (HEADER, ARTIFACT, ITSELF)),
         (COMPARE, {"slugs": list(slugs[:2])}),
         (BOARD, {"kind": "MODEL"}),
         (BOARD, {}),
@@ -210,6 +221,40 @@ async def test_whatever_happens_to_one_artifact_leaves_answers_about_others_alon
             assert kept in ([], [BOARD]), change
             for query, variables in others + its_own:
                 await reader.ask(query, variables)
+        await db.close()
+
+
+async def test_what_is_made_of_one_result_is_of_those_that_were_served_beside_it(
+    url: str, servers: Servers
+) -> None:
+    async with serving(url, servers.redis_url, project=False) as api:
+        await api.store.append([artifact(name) for name in ("one", "two", "three", "four")], BY)
+        search = Search.answer(
+            uuid4(), sealed(), INTENTS[0].cluster, "ann", served(("one", "two", "three"))
+        )
+        await api.store.append([search], BY)
+        db = await connect(url, "test projector")
+        reader = Reader(api, Touched(url, api.store.listener, certain=600))
+        await advance(reader, db, url, api)
+        pair: Asked = (DUEL, {"slugs": ["one", "two"]})
+        other: Asked = (DUEL, {"slugs": ["one", "four"]})
+        assert not await reader.ask(*pair)
+        # Whoever got as far as the third has examined the first two.
+        search.report(id_of("three"), Outcome.CLICKED)
+        await api.store.append([search], BY)
+        await advance(reader, db, url, api)
+        assert not await reader.ask(*pair)
+        made, _ = await reader.made(*pair)
+        (duel,) = json.loads(made)["data"]["compare"]["headToHead"]
+        assert duel == {"together": 1, "leftBetter": 0}
+        for _ in range(2):
+            await reader.ask(*other)
+        # Nothing is known any more of what a search served that is long over.
+        await db.execute("DELETE FROM match_search")
+        search.report(id_of("three"), Outcome.CHOSEN)
+        await api.store.append([search], BY)
+        await advance(reader, db, url, api)
+        assert not await reader.ask(*other)
         await db.close()
 
 

@@ -439,6 +439,8 @@ def _fragment(complete: Complete, names: Sequence[str]) -> Complete:
             run.context.notes.add(kept.marks)
             return Raw(kept.said)
         notes = Notes()
+        # What the artifact says of itself is looked up by nobody.
+        notes.add((str(value.artifact_id),))
         found = complete(value, Run(run.variables, within(run.context, notes), run.made), path)
         if is_awaitable(found):
             return _made_later(found, run, key, notes)

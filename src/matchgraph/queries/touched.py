@@ -37,15 +37,19 @@ INTENTS = "intents"
 # Where the read models stand. Another history has another era, as have read models that were
 # computed anew and may say something else of the same position: their tables are others.
 STANDS = f"""
-SELECT coalesce(min(position), 0), coalesce(max(position), 0), ({HISTORY}) || '.' || (
+SELECT position, furthest, ({HISTORY}) || '.' || (
   SELECT md5(string_agg(oid::text, ' ' ORDER BY oid)) FROM pg_class
   WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-) FROM projection_checkpoint
+) FROM common_position
 """
 MOVED = """
 SELECT b.kind, max(h.position) FROM rank_history h JOIN rank_board b USING (artifact_id)
 WHERE h.position > $1 AND h.position <= $2 GROUP BY b.kind
 """
+
+# What says how all that a search served compares, beside what the event itself is about.
+COMPARING = {"search.continued", "outcome.reported"}
+SERVED = "SELECT search_id::text AS id, artifacts FROM match_search WHERE search_id = ANY ($1)"
 
 # So many marks are remembered; then what was touched long ago is forgotten, and answers with it.
 MOST_REMEMBERED = 100_000
@@ -214,14 +218,23 @@ class Touched:
 
     async def _marks(self, db: Connection, upto: int) -> list[tuple[str | None, int]]:
         found: list[tuple[str | None, int]] = []
+        compared: list[tuple[str, int]] = []
         async with aclosing(pages(db, self._at, until=upto)) as history:
             async for page in history:
                 for position, event in enumerate(_decode(page.json), start=page.first):
                     touched = marks(event)
+                    if event.type.partition("@")[0] in COMPARING:
+                        compared.append((event.id, position))
                     if touched is None:
                         found.append((None, position))
                     else:
                         found += [(mark, position) for mark in touched]
+        if compared:
+            rows = await db.fetch(SERVED, sorted({search for search, _ in compared}))
+            served = {row["id"]: row["artifacts"] for row in rows}
+            for search, position in compared:
+                # Of one that is over nobody knows any more what it served.
+                found += [(id and matches(str(id)), position) for id in served.get(search, [None])]
         moved = await db.fetch(MOVED, self._at, upto)
         found += [(board(kind), last) for kind, last in moved]
         if moved:
