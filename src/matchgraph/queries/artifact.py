@@ -1,9 +1,10 @@
 """What is in the catalog: by slug, by id, and listed by filter and order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -119,15 +120,29 @@ async def listed(
 ) -> Page[Listing]:
     """One page of the artifacts meant. Raises: BadPageSize, BadCursor, Unavailable."""
     first = pages.size(first)
-    conditions, arguments = _conditions(filter)
+    led = _led_by(filter) if order is Order.SLUG else None
+    rest: dict[str, Any] = {} if led is None else {led: None}
+    conditions, arguments = _conditions(replace(filter, **rest))
+    stretches = ["true"]
     if after is not None:
-        arguments.extend(_key(order, after))
-        conditions.append(_behind(order, len(arguments)))
-    rows = await snapshot.fetch(
-        f"SELECT {COLUMNS} FROM artifact_listing l WHERE {' AND '.join(conditions)}"
-        f" ORDER BY {ORDERS[order]} LIMIT {first + 1}",
-        *arguments,
-    )
+        key = _key(order, after)
+        arguments.extend(key)
+        stretches = _behind(order, key, len(arguments))
+    some = f"ORDER BY {ORDERS[order]} LIMIT {first + 1}"
+    if led is None:
+        source = " UNION ALL ".join(
+            f"(SELECT * FROM artifact_listing l WHERE {_all(*conditions, stretch)} {some})"
+            for stretch in stretches
+        )
+    else:
+        arguments.append(list(dict.fromkeys(getattr(filter, led))))
+        own = f"l.{LEADING[led]} = led.value"
+        source = (
+            f"SELECT l.* FROM unnest(${len(arguments)}::text[]) AS led (value) CROSS JOIN LATERAL"
+            f" (SELECT * FROM artifact_listing l WHERE {_all(own, *conditions, *stretches)} {some})"
+            " AS l"
+        )
+    rows = await snapshot.fetch(f"SELECT {COLUMNS} FROM ({source}) AS l {some}", *arguments)
     found = [listing_of(row) for row in rows]
     return pages.page(found, first, lambda listing: _cursor(order, listing))
 
@@ -136,11 +151,15 @@ async def count(snapshot: Snapshot, filter: Filter) -> int:
     """How many artifacts are meant. Raises: Unavailable."""
     conditions, arguments = _conditions(filter)
     rows = await snapshot.fetch(
-        f"SELECT count(*) FROM artifact_listing l WHERE {' AND '.join(conditions)}", *arguments
+        f"SELECT count(*) FROM artifact_listing l WHERE {_all(*conditions)}", *arguments
     )
     return int(rows[0][0])
 
 
+# By alphabet, each value of one of these has an index with its artifacts in order, so a page of it
+# is the first rows of few stretches, however many artifacts there are. The first that is given, as
+# the one that says most, is taken.
+LEADING = {"families": "family", "vendors": "vendor", "licences": "licence", "kinds": "kind"}
 ORDERS = {
     Order.SLUG: "l.slug",
     Order.NEWEST_RELEASE: "l.released DESC NULLS LAST, l.slug",
@@ -168,20 +187,31 @@ def _key(order: Order, cursor: str) -> tuple[object, ...]:
             return pages.decode(order, cursor, int)
 
 
-def _behind(order: Order, last: int) -> str:
-    """What comes after the sort key in arguments up to number `last`."""
+def _behind(order: Order, key: Sequence[object], last: int) -> list[str]:
+    """What comes after the sort key, which is in the arguments up to number `last`: in stretches
+    that an index has in one piece each, in their order."""
     match order:
         case Order.SLUG:
-            return f"l.slug > ${last}"
+            return [f"l.slug > ${last}"]
         case Order.NEWEST_RELEASE:
             day, slug = f"${last - 1}::date", f"${last}"
-            return (
-                f"CASE WHEN {day} IS NULL THEN l.released IS NULL AND l.slug > {slug}"
-                f" ELSE l.released < {day} OR l.released IS NULL"
-                f" OR l.released = {day} AND l.slug > {slug} END"
-            )
+            if key[0] is None:
+                return [f"{day} IS NULL AND l.released IS NULL AND l.slug > {slug}"]
+            return [
+                f"l.released = {day} AND l.slug > {slug}",
+                f"l.released < {day}",
+                "l.released IS NULL",
+            ]
         case Order.NEWEST_REGISTRATION:
-            return f"l.registered_position < ${last}"
+            return [f"l.registered_position < ${last}"]
+
+
+def _led_by(filter: Filter) -> str | None:
+    return next((name for name in LEADING if getattr(filter, name)), None)
+
+
+def _all(*conditions: str) -> str:
+    return " AND ".join(conditions)
 
 
 def _conditions(filter: Filter) -> tuple[list[str], list[object]]:

@@ -166,17 +166,25 @@ async def find(
 
 
 async def _best_ranked(snapshot: Snapshot, asked: Asked) -> tuple[Scored, ...]:
+    """The best ranked that meet the conditions: all that do where those are few, else those that
+    are met first on the board, which then does not take long."""
+    few = await _few(snapshot, asked, FEW_OF_MANY)
     arguments = Arguments()
+    if len(few) <= FEW_OF_MANY:
+        which = f"s.artifact = ANY ({arguments.add(few)})"
+    else:
+        which = (
+            f"b.place > 0 AND {arguments.all_of(asked.conditions)}"
+            f" AND s.artifact_id <> ALL ({arguments.add(list(asked.unlike))})"
+        )
     rows = await snapshot.fetch(
-        "SELECT l.id, b.score FROM search_artifact s"
+        "SELECT b.artifact_id, b.score FROM rank_board b"
+        " JOIN search_artifact s USING (artifact_id)"
         " JOIN artifact_listing l ON l.id = s.artifact_id"
-        " LEFT JOIN rank_board b ON b.artifact_id = s.artifact_id"
-        f" WHERE {arguments.all_of(asked.conditions)} AND l.id <> ALL"
-        f" ({arguments.add(list(asked.unlike))})"
-        f" ORDER BY b.standing DESC NULLS LAST, l.id LIMIT {MOST_LISTED}",
+        f" WHERE {which} ORDER BY b.standing DESC, b.artifact_id LIMIT {MOST_LISTED}",
         *arguments,
     )
-    return tuple(by_rank(row["id"], (row["score"] or 0) / POINTS) for row in rows)
+    return tuple(by_rank(row["artifact_id"], row["score"] / POINTS) for row in rows)
 
 
 _VECTORS = "SELECT reltuples FROM pg_class WHERE oid = 'text_vector'::regclass"
@@ -258,7 +266,10 @@ async def _like(
     rows = await snapshot.fetch(
         "SELECT t.stem, max(p.weight) AS weight,"
         " max(p.weight) / sqrt(t.documents) AS telling FROM search_artifact s"
-        " JOIN search_posting p USING (artifact) JOIN search_term t USING (term)"
+        " JOIN search_document d USING (artifact) CROSS JOIN LATERAL unnest(d.terms) AS own (term)"
+        # No index of postings begins with the artifact.
+        " JOIN search_posting p ON p.term = own.term AND p.artifact = d.artifact"
+        " AND p.document = d.document JOIN search_term t ON t.term = p.term"
         " WHERE s.artifact_id = ANY ($1) AND t.documents > 1 AND t.stem NOT LIKE '!%'"
         " GROUP BY t.stem, t.documents"
         " ORDER BY telling DESC, t.stem LIMIT $2",
