@@ -129,9 +129,13 @@ async def connect(url: str, purpose: str, *, timeout: float = 5, **settings: str
 
 
 class Pooled(Observed):
-    """A connection of a pool, which knows what it last saw of the schema."""
+    """A connection of a pool, which knows what it last saw of the schema, and keeps whatever those
+    who borrow it found out by it."""
 
-    _seen: str | None = None
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._seen: str | None = None
+        self.kept: dict[type, Any] = {}
 
     def sees_other(self, schema: str) -> bool:
         """Whether that is something else than what it saw before."""

@@ -435,7 +435,8 @@ async def _readiness(state: Any, release: Release) -> tuple[dict[str, Any], list
         problems.append(
             f"the database lacks {', '.join(missing)}; run `matchgraph migrate` of this release"
         )
-    for model in read_models or ():
+    # What nobody could read before keeps nobody from what they read.
+    for model in (model for model in read_models or () if not model.first_time):
         if model.stuck_at is not None:
             problems.append(
                 f"{model.name} is stuck at event {model.stuck_at}: {model.stuck_because}"
@@ -458,6 +459,7 @@ async def _readiness(state: Any, release: Release) -> tuple[dict[str, Any], list
                 "signed": str(ledger.signed),
                 "brokenAt": None if ledger.broken_at is None else str(ledger.broken_at),
                 "problem": ledger.broken_because,
+                "acknowledgedBreaks": ledger.acknowledged,
             },
             "readModels": [
                 {
@@ -466,6 +468,7 @@ async def _readiness(state: Any, release: Release) -> tuple[dict[str, Any], list
                     "behindEvents": model.behind,
                     "behindSeconds": round(model.delay, 3),
                     "stuckAt": None if model.stuck_at is None else str(model.stuck_at),
+                    "firstTime": model.first_time,
                 }
                 for model in read_models or ()
             ],
@@ -498,12 +501,14 @@ async def _standing(state: Any) -> CollectorRegistry:
     behind = gauge("projection_behind_events", "How many events the read model is behind")
     delay = gauge("projection_behind_seconds", "How long ago the oldest missing event was recorded")
     stuck = gauge("projection_stuck", "1 when an event cannot be taken in")
+    first = gauge("projection_first_time", "1 while the read model is computed for the first time")
     read_models = await _progress(state.pool)
     for model in read_models or ():
         position.labels(model.name).set(model.position)
         behind.labels(model.name).set(model.behind)
         delay.labels(model.name).set(model.delay)
         stuck.labels(model.name).set(model.stuck_at is not None)
+        first.labels(model.name).set(model.first_time)
     ledger = await _watched(state.pool)
     if ledger is not None:
         for name, text, value in (
@@ -511,6 +516,7 @@ async def _standing(state: Any) -> CollectorRegistry:
             ("verified_position", "The newest event that was verified", ledger.verified),
             ("signed_position", "The newest event that a signed head covers", ledger.signed),
             ("again_position", "How far history is being gone over again", ledger.again),
+            ("acknowledged_breaks", "How many breaks somebody acknowledged", ledger.acknowledged),
             ("rounds", "How often all of history was gone over again", ledger.rounds),
         ):
             Gauge(f"matchgraph_ledger_{name}", text, registry=registry).set(value)

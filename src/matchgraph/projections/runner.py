@@ -3,7 +3,8 @@
 Projections that have come equally far advance together, in one transaction a page, so a reader's
 snapshot sees all of them at one position. One that fails is left behind alone, loudly. One that is
 far behind, such as one that a new release brings, catches up beside the others: each takes turns of
-a page. One whose tables are about to be replaced is left alone until that is done.
+a page. Until it has come as far as they are for once, it counts for no position (`first_time`). One
+whose tables are about to be replaced is left alone until that is done.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ class Progress:
     delay: float
     stuck_at: int | None
     stuck_because: str | None
+    first_time: bool
 
 
 class Runner:
@@ -182,7 +184,7 @@ class Runner:
         self, db: Connection, limit: int, names: list[str], tried: list[Projection]
     ) -> bool:
         checkpoints = await db.fetch(
-            "SELECT name, position, rebuilds FROM projection_checkpoint"
+            "SELECT name, position, rebuilds, first_time FROM projection_checkpoint"
             " WHERE name = ANY ($1) AND stuck_at IS NULL"
             " AND pg_try_advisory_xact_lock($2, hashtext(name))"
             " ORDER BY position, name FOR UPDATE",
@@ -197,10 +199,25 @@ class Runner:
             [c for c in checkpoints if (c["position"] < near) is is_far] for is_far in (True, False)
         )
         self._far_next = bool(far) and not self._far_next
+        moved = False
         for turn in (far, close) if self._far_next else (close, far):
-            if turn and await self._take(db, limit, turn, tried):
-                return True
-        return False
+            if turn and (moved := await self._take(db, limit, turn, tried)):
+                break
+        if young := [c["name"] for c in checkpoints if c["first_time"]]:
+            await self._let_in(db, young)
+        return moved
+
+    async def _let_in(self, db: Connection, names: list[str]) -> None:
+        """Has those of them count for the position of answers that have come as far as the others,
+        so that it never goes back by them."""
+        await db.execute(
+            "WITH there AS (UPDATE projection_checkpoint SET first_time = false"
+            " WHERE first_time AND name = ANY ($1)"
+            " AND position >= (SELECT furthest FROM common_position) RETURNING name)"
+            " SELECT pg_notify($2, '') FROM there",
+            names,
+            PROJECTED,
+        )
 
     async def _take(
         self,
@@ -290,8 +307,9 @@ async def pages(
 async def progress(pool: Pool) -> list[Progress]:
     """How far every read model has come. Raises: one of LOST."""
     rows = await pool.fetch(
-        "SELECT c.name, c.position, c.stuck_at, c.stuck_because, head.position - c.position"
-        " AS behind, coalesce(extract(epoch FROM clock_timestamp() - next.recorded_at), 0) AS delay"
+        "SELECT c.name, c.position, c.stuck_at, c.stuck_because, c.first_time,"
+        " head.position - c.position AS behind,"
+        " coalesce(extract(epoch FROM clock_timestamp() - next.recorded_at), 0) AS delay"
         " FROM projection_checkpoint c"
         " CROSS JOIN (SELECT coalesce(max(position), 0) AS position FROM event) AS head"
         " LEFT JOIN event AS next ON next.position = c.position + 1 ORDER BY c.name"
@@ -304,6 +322,7 @@ async def progress(pool: Pool) -> list[Progress]:
             delay=float(row["delay"]),
             stuck_at=row["stuck_at"],
             stuck_because=row["stuck_because"],
+            first_time=row["first_time"],
         )
         for row in rows
     ]

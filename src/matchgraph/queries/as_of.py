@@ -66,6 +66,7 @@ async def answerable(pool: Pool, listener: Listener, position: int) -> None:
     try:
         stuck = await pool.fetchrow(
             "SELECT name, stuck_at FROM projection_checkpoint WHERE stuck_at <= $1"
+            " AND NOT first_time"
             " ORDER BY stuck_at, name LIMIT 1",
             position,
         )

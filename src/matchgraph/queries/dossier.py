@@ -31,6 +31,7 @@ from matchgraph.queries import page as pages
 from matchgraph.queries.artifact import LED_TO, Listing, listing_of
 from matchgraph.queries.board import Boards, Standing
 from matchgraph.queries.capability import ORDER, Offered, offered, page_of
+from matchgraph.queries.first_time import read_by
 from matchgraph.queries.match_graph import HeadToHead, fared
 from matchgraph.queries.meaning import Described, Profile, vectors_of
 from matchgraph.queries.page import MOST, Page
@@ -49,6 +50,7 @@ DOSSIERS = f"""
   UNION ALL SELECT NULL, unnest($2::uuid[])
 ), stands (low, high, era) AS MATERIALIZED ({STANDS})
 SELECT asked, stands.*, l AS listing, b AS board, e AS evidence,
+  ARRAY(SELECT name FROM projection_checkpoint WHERE first_time) AS young,
   ARRAY(
     SELECT c FROM capability_listing c WHERE c.artifact_id = meant.id AND NOT c.retired
     ORDER BY c.added_position LIMIT {MOST + 1}
@@ -190,6 +192,10 @@ class _Found:
     era: str
 
 
+# Which read models it is made of.
+READS = read_by(DOSSIERS)
+
+
 class Dossiers:
     """The dossiers that a process reads, those asked for least recently given up first."""
 
@@ -305,6 +311,9 @@ class Dossiers:
                     [key for key in asked if isinstance(key, str)],
                     [key for key in asked if isinstance(key, UUID)],
                 )
+                if not READS.isdisjoint(rows[0]["young"]):
+                    # Snapshots tell what can be answered meanwhile.
+                    raise Moved
                 found = _by_key(rows)
                 for key, waiting in asked.items():
                     waiting.set_result(found[key] if key in found else found[None])

@@ -49,11 +49,11 @@ async def reach(pool: Pool, listener: Listener, position: int, *, patience: floa
 
 
 async def positions(pool: Pool) -> tuple[int, int]:
-    """How far the read model furthest behind has come, and the newest event. Raises:
-    Unavailable."""
+    """How far the read model furthest behind has come, but for those that are computed for the
+    first time, and the newest event. Raises: Unavailable."""
     try:
         row = await pool.fetchrow(
-            "SELECT (SELECT coalesce(min(position), 0) FROM projection_checkpoint) AS reached,"
+            "SELECT (SELECT position FROM common_position) AS reached,"
             " (SELECT coalesce(max(position), 0) FROM event) AS head"
         )
     except (*LOST, *FULL) as reason:

@@ -12,6 +12,7 @@ from matchgraph.eventstore.eager import owned
 from matchgraph.eventstore.errors import Unavailable
 from matchgraph.observe.operation import POOL, step
 from matchgraph.projections.projection import READING
+from matchgraph.queries import first_time
 from matchgraph.queries.notes import Notes
 from matchgraph.queries.position import Behind
 from matchgraph.queries.touched import STANDS
@@ -19,9 +20,8 @@ from matchgraph.queries.touched import STANDS
 # Units: seconds that a request waits for a connection.
 PATIENCE = 5
 GO_TO = """
-SELECT min(position) AS reached, max(kept_since) AS since,
-  set_config('matchgraph.position', $1, true)
-FROM public.projection_checkpoint
+SELECT position AS reached, kept_since AS since, set_config('matchgraph.position', $1, true)
+FROM public.common_position
 """
 # Says in its status line, which comes at no cost, how many were applied. None is while a view is
 # open, as it takes the lock of READING first.
@@ -57,6 +57,7 @@ class Snapshot:
         self._asking: asyncio.Task[object] | None = None
         self._ended = False
         self._stands_at: int | None = None
+        self._young: first_time.Positions = {}
         self._refused: str | None = None
         self.statements = 0
 
@@ -84,6 +85,8 @@ class Snapshot:
                     await self._begin()
                 if as_of is not None and as_of != self._stands_at:
                     await self._go_to(as_of)
+                if self._young:
+                    first_time.check(self._young, query, as_of)
                 self.statements += 1
                 return await self._connection.fetch(query, *arguments)  # type: ignore[union-attr]
             except (*LOST, *FULL) as reason:
@@ -110,9 +113,13 @@ class Snapshot:
         schema = await self._connection.execute(
             f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {READING}; {MIGRATIONS}"
         )
-        if self._connection.sees_other(schema):  # type: ignore[attr-defined]
+        migrated: bool = self._connection.sees_other(schema)  # type: ignore[attr-defined]
+        if migrated:
             # Statements that were prepared before may answer with other columns now.
             await self._connection.reload_schema_state()
+        kept: dict[type, first_time.Young] = self._connection.kept  # type: ignore[attr-defined]
+        young = kept.setdefault(first_time.Young, first_time.Young())
+        self._young = await young.look(self._connection, migrated=migrated)
 
     async def _go_to(self, position: int) -> None:
         """Makes the views of the schema `as_of` say what was there then."""
@@ -135,7 +142,7 @@ class Snapshot:
         """The position that everything in this view is up to: that of the read model furthest
         behind. Raises: Unavailable."""
         with self.notes.of():
-            rows = await self.fetch("SELECT coalesce(min(position), 0) FROM projection_checkpoint")
+            rows = await self.fetch("SELECT position FROM common_position")
         return int(rows[0][0])
 
     async def note_position(self) -> None:
