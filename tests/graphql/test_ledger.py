@@ -13,7 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from matchgraph.eventstore.connection import connect
 from matchgraph.eventstore.store import open_store
+from matchgraph.ledger import head as heads
 from matchgraph.ledger import merkle
+from matchgraph.ledger.acknowledge import acknowledge
+from matchgraph.ledger.acknowledgement import of_data
 from matchgraph.ledger.head import Signer, new_key, signers
 from matchgraph.servers import Servers
 from tests.eventstore.histories import artifact, until
@@ -193,6 +196,7 @@ async def test_a_broken_ledger_is_told_of_and_answers_go_on(url: str, servers: S
             "signed": str(end),
             "brokenAt": None,
             "problem": None,
+            "acknowledgedBreaks": 0,
         }
         assert "matchgraph_ledger_broken 0.0" in (await api.http.get("/metrics")).text
         async with tampering(url) as admin:
@@ -211,3 +215,20 @@ async def test_a_broken_ledger_is_told_of_and_answers_go_on(url: str, servers: S
         assert "matchgraph_ledger_broken 1.0" in metrics
         assert f"matchgraph_ledger_signed_position {float(end)}" in metrics
         assert (await api.ask("{ position { head } }"))["position"]["head"] == str(end)
+
+        # Once somebody has said that they know of it, it is signed again, and everybody is told.
+        said = await acknowledge(url, SIGNER, end, actor="ann", reason="a disk")
+        last = await api.store.append([artifact("later")], BY)
+        await signed(api, last)
+        told = (await api.http.get("/readyz")).json()["ledger"]
+        assert (told["status"], told["acknowledgedBreaks"]) == ("whole", 1)
+        assert "matchgraph_ledger_acknowledged_breaks 1.0" in (await api.http.get("/metrics")).text
+        shown = await api.ask(
+            """{ ledger { head { position digest root time signature keyId acknowledged }
+            acknowledgements { number position what actor reason time upto root link heads before
+              digest keyId signature } } }"""
+        )
+        (one,) = shown["ledger"]["acknowledgements"]
+        assert one.pop("digest") == shown["ledger"]["head"]["acknowledged"]
+        assert of_data(one) == said
+        heads.of_data({"data": shown}).check({SIGNER.id: SIGNER.public_key})

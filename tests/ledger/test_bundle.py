@@ -222,7 +222,8 @@ async def test_whatever_is_wrong_is_named_with_its_line(
 
 
 OPENINGS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "a later format": (lambda m: m.update(format=2), "has the format 2, and this release knows 1"),
+    "a later format": (lambda m: m.update(format=3), "has the format 3, and this release knows 1"),
+    "the other format": (lambda m: m.update(format=2), "the format of another"),
     "no format": (lambda m: m.pop("format"), "has the format None"),
     "no heads": (lambda m: m.update(heads=[]), "no signed head"),
     "half a head": (lambda m: m["heads"][0].pop("root"), "damaged"),

@@ -165,11 +165,15 @@ def register(program: typer.Typer, tools: Tools) -> None:
                     chain = tools.run(verify_chain(url, head=kept, on_progress=bar))
                 except BadHead as reason:
                     tools.fail(str(reason))
+            for said in chain.acknowledged:
+                typer.echo(f"Number {said.number}: {said}")
             if chain.problem is not None:
                 tools.fail(f"Broken at position {chain.problem.position}: {chain.problem.what}.")
+            since = f"behind {chain.acknowledged[-1].upto} " if chain.acknowledged else ""
             typer.echo(
-                f"{chain.events} events are what was recorded, up to position {chain.position} with"
-                f" the digest {chain.digest.hex()}; {chain.heads} signed heads agree."
+                f"{chain.events} events {since}are what was recorded, up to position"
+                f" {chain.position} with the digest {chain.digest.hex()};"
+                f" {chain.heads} signed heads agree."
             )
             if chain_alone:
                 return

@@ -1,4 +1,4 @@
-"""Commands about proof: export, check, and ledger head, keys and new-key."""
+"""Commands about proof: export, check, and ledger head, keys, new-key and acknowledge."""
 
 import os
 import sys
@@ -16,8 +16,13 @@ import typer
 from matchgraph.cli.tools import Tools
 from matchgraph.eventstore.connection import connect
 from matchgraph.ledger import bundle, head, proof, store
+from matchgraph.ledger.acknowledge import NeverMendable, NoSuchBreak, acknowledge
+from matchgraph.settings import BadSetting, ledger_signing
 
 T = TypeVar("T")
+
+# So many positions are named at most.
+MOST_NAMED = 20
 
 KEPT_HEAD = typer.Option(
     "--head",
@@ -138,6 +143,14 @@ def register(program: typer.Typer, tools: Tools) -> None:
             f" position {found.head.position}"
             + (", and of the log that the kept head is of." if found.kept else ".")
         )
+        for one in found.acknowledged:
+            typer.echo(f"Number {one.number}: {one}")
+        if found.broken:
+            typer.echo(
+                "Not what was recorded there, or gone, and acknowledged so: "
+                + ", ".join(map(str, found.broken[:MOST_NAMED]))
+                + (f" and {more} more" if (more := len(found.broken) - MOST_NAMED) > 0 else "")
+            )
         if not found.trusted:
             rich.print(
                 "The key came with the bundle: compare its id with one that you have from"
@@ -176,6 +189,37 @@ def register(program: typer.Typer, tools: Tools) -> None:
             found = tools.run(keys(servers.database_url))
         for id, public in found.items():
             sys.stdout.write(f"{id} {b64encode(public).decode()}\n")
+
+    @ledger.command("acknowledge")
+    def acknowledge_break(
+        position: Annotated[int, typer.Argument(help="Where `verify` or /readyz says it is.")],
+        actor: Annotated[str, typer.Option("--by", help="Who says so; stays on record.")],
+        reason: Annotated[str, typer.Option("--because", help="What happened; stays on record.")],
+    ) -> None:
+        """Go on from a break of history: who knows of it, and why, stays in all that is signed from
+        now on. Takes the key that heads are signed with."""
+        if not actor.strip() or not reason.strip():
+            tools.fail("Say by whom and because of what: both stay on record.", code=2)
+        settings = tools.settings()
+        try:
+            signer, *_ = ledger_signing(settings)
+        except BadSetting as refused:
+            tools.fail(str(refused), code=2)
+        try:
+            with tools.servers(settings) as servers, tools.bar("Acknowledging") as bar:
+                said = tools.run(
+                    acknowledge(
+                        servers.database_url,
+                        signer,
+                        position,
+                        actor=actor.strip(),
+                        reason=reason.strip(),
+                        on_progress=bar,
+                    )
+                )
+        except (NoSuchBreak, NeverMendable) as refused:
+            tools.fail(str(refused))
+        typer.echo(f"Number {said.number}: {said}")
 
     @ledger.command("new-key")
     def new_key() -> None:

@@ -31,6 +31,10 @@ class Head:
     time: datetime = strawberry.field(description="When it was signed.")
     signature: str = strawberry.field(description="Ed25519, 64 bytes in base64.")
     key_id: str = strawberry.field(description="Which of the `keys` it was signed with.")
+    acknowledged: str | None = strawberry.field(
+        description="The digest of the newest of the `acknowledgements` when it was signed, in "
+        "hexadecimal; null: there was none, and it is signed without."
+    )
 
     @staticmethod
     def of(head: heads.Head) -> "Head":
@@ -42,7 +46,44 @@ class Head:
             time=head.time,
             signature=b64encode(head.signature).decode(),
             key_id=head.key_id,
+            acknowledged=None if head.acknowledged is None else head.acknowledged.hex(),
         )
+
+
+@strawberry.type(
+    description=(
+        "Somebody knows of a break of history and says why it is there; signing goes on from how "
+        "history stood then. docs/proof.md has the bytes that are signed."
+    )
+)
+class Acknowledgement:
+    number: int = strawberry.field(description="They follow each other: 1, 2, 3…")
+    position: Position = strawberry.field(description="Where history is not what was recorded.")
+    what: str = strawberry.field(description="What was found there.")
+    actor: str = strawberry.field(description="Who acknowledged it.")
+    reason: str = strawberry.field(description="Why history is broken, as they say.")
+    time: datetime = strawberry.field(description="When it was acknowledged.")
+    upto: Position = strawberry.field(
+        description="The newest event then: up to there, what is signed since is how history stood."
+    )
+    root: str = strawberry.field(
+        description="The root of the Merkle tree over all events up to there as they stood, in "
+        "hexadecimal."
+    )
+    link: str = strawberry.field(
+        description="The digest that the newest event had, in hexadecimal."
+    )
+    heads: str = strawberry.field(
+        description="A hash over all heads that were signed before, in hexadecimal."
+    )
+    before: str = strawberry.field(
+        description="The digest of the acknowledgement before this one, in hexadecimal."
+    )
+    digest: str = strawberry.field(
+        description="What heads that were signed since name, in hexadecimal."
+    )
+    key_id: str = strawberry.field(description="Which of the `keys` it was signed with.")
+    signature: str = strawberry.field(description="Ed25519, 64 bytes in base64.")
 
 
 @strawberry.type(description="What the signatures of heads are checked with.")
@@ -113,6 +154,31 @@ class Ledger:
             await _there(info, position, "position")
             found = await store.covering(info.context.view(info).snapshot, position)
         return None if found is None else Head.of(found)
+
+    @strawberry.field(
+        description="Every break of history that somebody acknowledged, the first one first."
+    )
+    async def acknowledgements(self, info: Info) -> list[Acknowledgement]:
+        found = await store.acknowledgements(info.context.view(info).snapshot)
+        return [
+            Acknowledgement(
+                number=one.number,
+                position=Position(one.position),
+                what=one.what,
+                actor=one.actor,
+                reason=one.reason,
+                time=one.time,
+                upto=Position(one.upto),
+                root=one.root.hex(),
+                link=one.link.hex(),
+                heads=one.heads.hex(),
+                before=one.before.hex(),
+                digest=one.digest.hex(),
+                key_id=one.key_id,
+                signature=b64encode(one.signature).decode(),
+            )
+            for one in found
+        ]
 
     @strawberry.field(description="Every key that heads were signed with, the newest first.")
     async def keys(self, info: Info) -> list[LedgerKey]:

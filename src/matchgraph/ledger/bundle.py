@@ -15,13 +15,15 @@ import asyncpg
 import msgspec
 
 from matchgraph.eventstore.connection import Connection
-from matchgraph.ledger import chain, merkle, store
+from matchgraph.ledger import acknowledgement, chain, merkle, standing, store
+from matchgraph.ledger.acknowledgement import Acknowledgement, BadAcknowledgement
 from matchgraph.ledger.chain import Problem
 from matchgraph.ledger.head import KEY_BYTES, BadHead, Head, as_data, id_of, of_data
 from matchgraph.ledger.proof import NotSigned
 from matchgraph.ledger.store import NoProof
 
-FORMAT = 1
+# The second one goes on from a break that is acknowledged; what has none is in the first.
+FORMAT, SINCE = 1, 2
 # Units: events. Read at once, and until whoever waits hears how far it has come.
 PAGE = 2_000
 # Units: bytes. No line of ours comes near to it; a file of another kind may be one single line.
@@ -85,6 +87,8 @@ class _Manifest(msgspec.Struct, omit_defaults=True):
     left: list[str]
     right: list[str]
     consistency: _Consistency | None = None
+    # Every break that somebody said they know of: up to there, events are as they stood then.
+    acknowledgements: list[dict[str, Any]] = []
 
 
 class _Event(msgspec.Struct, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -143,10 +147,12 @@ async def export(
             raise BadRange(f"There are no events from {first} to {last}; the first one is 1.")
         if newest is None or newest.position < last:
             raise NotSigned(last, newest)
-        manifest = await _manifest(db, first, last, newest, head)
+        said = await store.acknowledgements(db)
+        manifest = await _manifest(db, first, last, newest, head, said)
         out.write(_encoder.encode(manifest) + b"\n")
-        digest = bytes.fromhex(manifest.before)
-        for start in range(first - 1, last, PAGE):
+        stood = min(last, max(first - 1, said[-1].upto)) if said else first - 1
+        count, digest = await _as_it_stands(db, out, first - 1, stood, manifest)
+        for start in range(stood, last, PAGE):
             upto = min(start + PAGE, last)
             rows = await db.fetch(
                 f"SELECT {chain.COLUMNS} FROM event WHERE position > $1 AND position <= $2"
@@ -164,9 +170,32 @@ async def export(
                 raise Broken(_at(start + len(rows) + 1))
             out.write(b"\n".join(lines) + b"\n")
             on_progress(upto - first + 1, last - first + 1)
-        ended = _End(_Ended(events=last - first + 1, digest=digest.hex()))
+        ended = _End(_Ended(events=count + last - stood, digest=digest.hex()))
         out.write(_encoder.encode(ended) + b"\n")
     return last
+
+
+async def _as_it_stands(
+    db: Connection, out: Writes, after: int, upto: int, manifest: _Manifest
+) -> tuple[int, bytes]:
+    """Writes the events of which a break is acknowledged; returns how many are there, and the
+    digest of the last. Raises: Broken where the last is gone."""
+    count, digest = 0, bytes.fromhex(manifest.before)
+    for start in range(after, upto, PAGE):
+        rows = await db.fetch(
+            f"SELECT {chain.COLUMNS} FROM event WHERE position > $1 AND position <= $2"
+            " ORDER BY position",
+            start,
+            min(start + PAGE, upto),
+        )
+        whole = [row for row in rows if standing.is_whole(row)]
+        out.write(b"".join(_encoder.encode(_event(row)) + b"\n" for row in whole))
+        count += len(whole)
+    if upto > after:
+        if not whole or whole[-1]["position"] != upto:
+            raise Broken(_at(upto))
+        digest = whole[-1]["digest"]
+    return count, digest
 
 
 def _at(position: int) -> Problem:
@@ -174,20 +203,27 @@ def _at(position: int) -> Problem:
 
 
 async def _manifest(
-    db: Connection, first: int, last: int, newest: Head, kept: Head | None
+    db: Connection,
+    first: int,
+    last: int,
+    newest: Head,
+    kept: Head | None,
+    said: list[Acknowledgement],
 ) -> _Manifest:
     keys = await store.keys(db)
     if kept is not None:
         kept.check(keys)
         await _known(db, kept, newest)
     # The tree that the events are tied to.
-    tied = kept if kept is not None and kept.position >= last else newest
+    tied = newest
+    if kept is not None and kept.position >= last and kept.acknowledged == newest.acknowledged:
+        tied = kept
     within = await store.newest(db, upto=last)
     heads = (
         [tied] if within is None or within.position < first or within == tied else [within, tied]
     )
     consistency = None
-    if kept is not None and kept.position < first:
+    if kept is not None and kept.position != tied.position and not first <= kept.position <= last:
         spans = merkle.consistency(kept.position, tied.position)
         consistency = _Consistency(kept.position, _hexed(await store.roots(db, spans)))
     before = chain.LINK_0
@@ -198,15 +234,19 @@ async def _manifest(
         before = found
     return _Manifest(
         matchgraph="bundle",
-        format=FORMAT,
+        format=SINCE if said else FORMAT,
         from_=first,
         to=last,
         before=before.hex(),
-        keys=[_Key(one, b64encode(keys[one]).decode()) for one in {h.key_id: 0 for h in heads}],
+        keys=[
+            _Key(one, b64encode(keys[one]).decode())
+            for one in dict.fromkeys([h.key_id for h in heads] + [one.key_id for one in said])
+        ],
         heads=[as_data(one) for one in heads],
         left=_hexed(await _around(db, (0, first - 1))),
         right=_hexed(await _around(db, (last, tied.position))),
         consistency=consistency,
+        acknowledgements=[acknowledgement.as_data(one) for one in said],
     )
 
 
@@ -261,7 +301,8 @@ class Checked:
     """What a bundle proves.
 
     `trusted` says whether the keys were given and not taken from the bundle itself; `kept` how it
-    was tied to the head that was given, if any.
+    was tied to the head that was given, if any. At the positions in `broken` there is nothing, or
+    something else than what was recorded there; somebody `acknowledged` that.
     """
 
     first: int
@@ -270,6 +311,8 @@ class Checked:
     head: Head
     trusted: bool
     kept: bool
+    acknowledged: tuple[Acknowledgement, ...] = ()
+    broken: tuple[int, ...] = ()
 
 
 def check(
@@ -285,7 +328,10 @@ def check(
     taken. `head` is one that was kept. Raises: BadBundle, BadHead.
     """
     lines = _lines(file)
-    manifest, heads = _opened(next(lines, (1, b"")), keys)
+    manifest, heads, said = _opened(next(lines, (1, b"")), keys)
+    # Up to there the events are as they stood, whatever was recorded.
+    stood = said[-1].upto if said else 0
+    broken: list[int] = []
     if head is not None:
         head.check(keys if keys is not None else _keys(manifest))
     first, last, tied = manifest.from_, manifest.to, heads[-1]
@@ -300,21 +346,29 @@ def check(
         compared.setdefault(one.position, []).append(one)
     for one in compared.get(first - 1, ()):
         _compare(1, one, digest, tree)
-    position, line, time = first - 1, 1, None
+    position, line, time, events = first - 1, 1, None, 0
     while position < last:
         line, text = _next(lines, line, position)
-        event = _read(line, text, position + 1, last)
-        position += 1
+        event = _read(line, text, position + 1, last, min(stood, last))
+        gone = range(position + 1, event.position)
+        if head is not None and head.position in gone:
+            raise BadBundle(line, "the event that the kept head ends with is gone.", head.position)
+        tree.add(map(chain.gone, gone))
+        broken += gone
+        position, events = event.position, events + 1
         leaf = _leaf(line, event)
         digest = chain.link(digest, leaf)
-        if event.digest != digest.hex():
+        if event.digest != digest.hex() and position <= stood:
+            broken.append(position)
+            digest = _hash(event.digest, "digest")
+        elif event.digest != digest.hex():
             raise BadBundle(
                 line,
                 "it is not what was recorded: its digest does not follow from its content and the"
                 " digest before it.",
                 position,
             )
-        if time is not None and event.recorded_at < time:
+        if time is not None and event.recorded_at < time and position > stood:
             raise BadBundle(line, "it was recorded before the event before it.", position)
         time = event.recorded_at
         tree.add((leaf,))
@@ -322,7 +376,7 @@ def check(
             _compare(line, one, digest, tree)
         if not (position - first + 1) % PAGE:
             on_progress(position - first + 1, last - first + 1)
-    _end(lines, line, manifest, digest)
+    _end(lines, line, manifest, digest, events)
     on_progress(last - first + 1, last - first + 1)
     _add(tree, (last, tied.position), manifest.right, "right")
     if tree.root() != tied.root:
@@ -333,13 +387,23 @@ def check(
         )
     if head is not None and not first - 1 <= head.position <= last:
         _tied(manifest, tied, head)
-    return Checked(first, last, digest, tied, trusted=keys is not None, kept=head is not None)
+    return Checked(
+        first,
+        last,
+        digest,
+        tied,
+        trusted=keys is not None,
+        kept=head is not None,
+        acknowledged=said,
+        broken=tuple(broken),
+    )
 
 
 def _opened(
     opening: tuple[int, bytes], keys: Mapping[str, bytes] | None
-) -> tuple[_Manifest, list[Head]]:
-    """The first line, and its heads, whose signatures are right. Raises: BadBundle, BadHead."""
+) -> tuple[_Manifest, list[Head], tuple[Acknowledgement, ...]]:
+    """The first line, with its heads and acknowledgements, whose signatures are right. Raises:
+    BadBundle, BadHead."""
     _, text = opening
     try:
         found: Any = msgspec.json.decode(text)
@@ -348,25 +412,33 @@ def _opened(
     if not isinstance(found, dict) or found.get("matchgraph") != "bundle":
         what = "the file is empty." if not text else "this is no bundle of matchgraph."
         raise BadBundle(1, what)
-    if found.get("format") != FORMAT:
+    if found.get("format") not in (FORMAT, SINCE):
         raise BadBundle(
             1,
-            f"the bundle has the format {found.get('format')!r}, and this release knows {FORMAT}:"
-            " check it with the release that wrote it, or a newer one.",
+            f"the bundle has the format {found.get('format')!r}, and this release knows {FORMAT} to"
+            f" {SINCE}: check it with the release that wrote it, or a newer one.",
         )
     try:
         manifest = msgspec.convert(found, _Manifest)
         heads = [of_data(one) for one in manifest.heads]
-    except (msgspec.ValidationError, BadHead) as reason:
+        said = tuple(acknowledgement.of_data(one) for one in manifest.acknowledgements)
+    except (msgspec.ValidationError, BadHead, BadAcknowledgement) as reason:
         raise BadBundle(1, f"the bundle's first line is damaged: {reason}") from None
     if not heads or not 0 < manifest.from_ <= manifest.to <= heads[-1].position:
         raise BadBundle(1, "the bundle's first line is damaged: no signed head covers its events.")
-    for one in heads:
-        try:
-            one.check(_keys(manifest) if keys is None else keys)
-        except BadHead as reason:
-            raise BadBundle(1, str(reason)) from None
-    return manifest, heads
+    trusted = _keys(manifest) if keys is None else keys
+    try:
+        for one in heads:
+            one.check(trusted)
+        acknowledgement.check(said, trusted)
+    except (BadHead, BadAcknowledgement) as reason:
+        raise BadBundle(1, str(reason)) from None
+    newest = said[-1].digest if said else None
+    if manifest.format != (SINCE if said else FORMAT):
+        raise BadBundle(1, "the bundle's first line is damaged: it has the format of another.")
+    if any(one.acknowledged != newest for one in heads):
+        raise BadBundle(1, "its heads were not signed under the acknowledgements that it names.")
+    return manifest, heads, said
 
 
 def _keys(manifest: _Manifest) -> dict[str, bytes]:
@@ -421,8 +493,9 @@ def _next(lines: Iterator[tuple[int, bytes]], line: int, position: int) -> tuple
     return number, text
 
 
-def _read(line: int, text: bytes, position: int, last: int) -> _Event:
-    """The event of that position. Raises: BadBundle."""
+def _read(line: int, text: bytes, position: int, last: int, stood: int) -> _Event:
+    """The event of that position; up to `stood`, it may be one behind those that are gone. Raises:
+    BadBundle."""
     try:
         event = _as_event.decode(text)
     except _UNREADABLE as reason:
@@ -431,7 +504,7 @@ def _read(line: int, text: bytes, position: int, last: int) -> _Event:
                 line, f"the end comes before the events {position} to {last}.", position
             ) from None
         raise BadBundle(line, f"this is no event: {reason}", position) from None
-    if event.position != position:
+    if event.position != position and not position < event.position <= stood:
         raise BadBundle(line, f"event {event.position} stands where it belongs.", position)
     return event
 
@@ -469,14 +542,16 @@ def _compare(line: int, head: Head, digest: bytes, tree: merkle.Frontier) -> Non
         )
 
 
-def _end(lines: Iterator[tuple[int, bytes]], line: int, manifest: _Manifest, digest: bytes) -> None:
+def _end(
+    lines: Iterator[tuple[int, bytes]], line: int, manifest: _Manifest, digest: bytes, events: int
+) -> None:
     """Raises: BadBundle unless the end comes next, and nothing behind it."""
     number, text = _next(lines, line, manifest.to)
     try:
         end = _as_end.decode(text).end
     except _UNREADABLE:
         raise BadBundle(number, f"the end belongs here, after event {manifest.to}.") from None
-    if (end.events, end.digest) != (manifest.to - manifest.from_ + 1, digest.hex()):
+    if (end.events, end.digest) != (events, digest.hex()):
         raise BadBundle(number, "the end does not go with the events before it.")
     for number, _ in lines:
         raise BadBundle(number, "there is something behind the end.")

@@ -71,12 +71,17 @@ def said(
 ) -> bytes:
     """The bytes of one event that are hashed. Units: `recorded_at` in microseconds since 1970."""
     header = _HEADER.pack(position, recorded_at, originator_id.bytes, originator_version)
-    return header + b"".join(map(_text, (topic, actor, request_id, idempotency_key))) + state
+    return header + b"".join(map(text, (topic, actor, request_id, idempotency_key))) + state
 
 
 def leaf(said: bytes) -> bytes:
     """What one event adds to the chain and to the tree."""
     return sha256(said).digest()
+
+
+def gone(position: int) -> bytes:
+    """What stands in the tree for an event that is not there, where that is acknowledged."""
+    return leaf(b"\0matchgraph.gone\n" + struct.pack(">q", position))
 
 
 def missing(first: int, last: int) -> str:
@@ -99,7 +104,8 @@ def moment(microseconds: int) -> datetime:
     return UNIX + timedelta(microseconds=microseconds)
 
 
-def _text(said: str | None) -> bytes:
+def text(said: str | None) -> bytes:
+    """A text after its length in bytes; None has the length -1."""
     if said is None:
         return _LENGTH.pack(-1)
     encoded = said.encode()

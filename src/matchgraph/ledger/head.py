@@ -27,6 +27,8 @@ from matchgraph.ledger.chain import microseconds
 # Says what is signed, so that a signature of ours means nothing else.
 SAID = struct.Struct(">18sq32s32sq")
 KIND = b"matchgraph.head.1\n"
+# Of heads that are signed after a break was acknowledged; then the digest of that follows.
+SINCE = b"matchgraph.head.2\n"
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
@@ -44,7 +46,8 @@ class Head:
     """What the log was when its newest event had that position.
 
     Source: `digest` is that event's link of the chain, `root` that of the Merkle tree over the
-        events 1 to `position`.
+        events 1 to `position`. `acknowledged` is the digest of the newest acknowledgement of a
+        break that there was, if any: then nothing is said of how the events before that were.
     """
 
     position: int
@@ -53,31 +56,44 @@ class Head:
     time: datetime
     key_id: str
     signature: bytes
+    acknowledged: bytes | None = None
 
     def said(self) -> bytes:
         """The bytes that are signed."""
-        return said(self.position, self.digest, self.root, self.time)
+        return said(self.position, self.digest, self.root, self.time, self.acknowledged)
 
     def check(self, keys: Mapping[str, bytes]) -> None:
         """Returns if one of the public keys, by their ids, signed it. Raises: BadHead."""
-        key = keys.get(self.key_id)
-        if key is None:
-            raise BadHead(
-                f"The head of position {self.position} is signed with the key {self.key_id}, which"
-                f" is none of those that are trusted: {', '.join(keys) or 'there are none'}."
-            )
-        try:
-            Ed25519PublicKey.from_public_bytes(key).verify(self.signature, self.said())
-        except (InvalidSignature, ValueError):
-            raise BadHead(
-                f"The signature of the head of position {self.position} is not that of the key"
-                f" {self.key_id}: somebody changed the head, or made it up."
-            ) from None
+        name = f"the head of position {self.position}"
+        check_signature(name, self.key_id, self.signature, self.said(), keys)
 
 
-def said(position: int, digest: bytes, root: bytes, time: datetime) -> bytes:
+def check_signature(
+    name: str, key_id: str, signature: bytes, said: bytes, keys: Mapping[str, bytes]
+) -> None:
+    """Returns if the key of that id is one of the public keys and signed it. Raises: BadHead."""
+    key = keys.get(key_id)
+    if key is None:
+        raise BadHead(
+            f"{name[0].upper()}{name[1:]} is signed with the key {key_id}, which is none of those"
+            f" that are trusted: {', '.join(keys) or 'there are none'}."
+        )
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, said)
+    except (InvalidSignature, ValueError):
+        what = name.partition(" of ")[0]
+        raise BadHead(
+            f"The signature of {name} is not that of the key {key_id}: somebody changed {what}, or"
+            " made it up."
+        ) from None
+
+
+def said(
+    position: int, digest: bytes, root: bytes, time: datetime, acknowledged: bytes | None = None
+) -> bytes:
     """The bytes of a head that are signed."""
-    return SAID.pack(KIND, position, digest, root, microseconds(time))
+    kind = KIND if acknowledged is None else SINCE
+    return SAID.pack(kind, position, digest, root, microseconds(time)) + (acknowledged or b"")
 
 
 @dataclass(frozen=True)
@@ -96,10 +112,17 @@ class Signer:
         """Tells keys apart."""
         return id_of(self.public_key)
 
-    def sign(self, position: int, digest: bytes, root: bytes, time: datetime) -> Head:
+    def sign(
+        self,
+        position: int,
+        digest: bytes,
+        root: bytes,
+        time: datetime,
+        acknowledged: bytes | None = None,
+    ) -> Head:
         """The head, signed."""
-        signature = self.key.sign(said(position, digest, root, time))
-        return Head(position, digest, root, time, self.id, signature)
+        signature = self.key.sign(said(position, digest, root, time, acknowledged))
+        return Head(position, digest, root, time, self.id, signature, acknowledged)
 
 
 def id_of(public_key: bytes) -> str:
@@ -153,11 +176,12 @@ class _Said(msgspec.Struct, rename="camel"):
     time: datetime
     signature: str
     key_id: str
+    acknowledged: str | None = None
 
 
 def as_data(head: Head) -> dict[str, str]:
     """The head as it is shown everywhere: in JSON, in GraphQL and in bundles."""
-    return {
+    said = {
         "position": str(head.position),
         "digest": head.digest.hex(),
         "root": head.root.hex(),
@@ -165,6 +189,7 @@ def as_data(head: Head) -> dict[str, str]:
         "signature": b64encode(head.signature).decode(),
         "keyId": head.key_id,
     }
+    return said if head.acknowledged is None else {**said, "acknowledged": head.acknowledged.hex()}
 
 
 def of_data(data: object) -> Head:
@@ -181,6 +206,7 @@ def of_data(data: object) -> Head:
             time=found.time.astimezone(UTC) if found.time.tzinfo else _no_zone(),
             key_id=found.key_id,
             signature=b64decode(found.signature, validate=True),
+            acknowledged=None if found.acknowledged is None else bytes.fromhex(found.acknowledged),
         )
         if not 0 < head.position < 1 << 63 or len(head.digest) != 32 or len(head.root) != 32:
             raise ValueError("a position, a digest or a root that cannot be")

@@ -6,6 +6,7 @@ import asyncpg
 
 from matchgraph.eventstore.connection import Connection, Fetches
 from matchgraph.ledger import chain, merkle
+from matchgraph.ledger.acknowledgement import Acknowledgement
 from matchgraph.ledger.head import Head
 
 # Every so many levels, the complete subtrees are kept in `ledger_node`: 256, 65,536, … leaves.
@@ -13,7 +14,12 @@ STEP = 8
 # So many heads are read at a time.
 PAGE = 1_000
 
-_HEADS = "SELECT position, digest, root, signed_at, key_id, signature FROM ledger_head"
+_COLUMNS = "position, digest, root, signed_at, key_id, signature, acknowledged"
+_HEADS = f"SELECT {_COLUMNS} FROM ledger_head_in_force"
+_SAID = (
+    "number, position, what, actor, reason, acknowledged_at, upto, root, link, heads, before,"
+    " key_id, signature"
+)
 
 
 class NoProof(Exception):
@@ -28,14 +34,26 @@ async def newest(db: Fetches, upto: int = (1 << 63) - 1) -> Head | None:
 
 
 async def every(db: Fetches) -> AsyncIterator[Head]:
-    """Every signed head, in the order of positions."""
+    """Every signed head, whether history is held to it or not: those of before any acknowledgement,
+    then those since one or the other, each in the order of positions."""
     behind = 0
     while rows := await db.fetch(
-        f"{_HEADS} WHERE position > $1 ORDER BY position LIMIT {PAGE}", behind
+        f"SELECT {_COLUMNS.replace('acknowledged', 'NULL')} FROM ledger_head"
+        f" WHERE position > $1 ORDER BY position LIMIT {PAGE}",
+        behind,
     ):
         for row in rows:
             yield Head(*row)
         behind = rows[-1]["position"]
+    last = (b"", 0)
+    while rows := await db.fetch(
+        f"SELECT {_COLUMNS} FROM ledger_head_since WHERE (acknowledged, position) > ($1, $2)"
+        f" ORDER BY acknowledged, position LIMIT {PAGE}",
+        *last,
+    ):
+        for row in rows:
+            yield Head(*row)
+        last = rows[-1]["acknowledged"], rows[-1]["position"]
 
 
 async def covering(db: Fetches, position: int) -> Head | None:
@@ -49,8 +67,8 @@ async def among(db: Fetches, first: int, last: int) -> list[tuple[Head, bytes]]:
     """The signed heads of these positions, in order, each with the digest that the log has
     there."""
     rows = await db.fetch(
-        "SELECT h.position, h.digest, root, signed_at, key_id, signature, e.digest AS own"
-        " FROM ledger_head h JOIN event e ON e.position = h.position"
+        "SELECT h.position, h.digest, root, signed_at, key_id, signature, acknowledged,"
+        " e.digest AS own FROM ledger_head_in_force h JOIN event e ON e.position = h.position"
         " WHERE h.position >= $1 AND h.position <= $2 ORDER BY h.position",
         first,
         last,
@@ -78,15 +96,30 @@ async def keep_keys(db: Connection, public: Iterable[tuple[str, bytes]]) -> None
 
 async def keep_head(db: Connection, head: Head) -> None:
     """Keeps a head for ever; the first of a position stays."""
+    table = "ledger_head" if head.acknowledged is None else "ledger_head_since"
+    values = [head.position, head.digest, head.root, head.time, head.key_id, head.signature]
+    columns = "position, digest, root, signed_at, key_id, signature"
+    if head.acknowledged is not None:
+        values, columns = [*values, head.acknowledged], f"{columns}, acknowledged"
+    given = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     await db.execute(
-        "INSERT INTO ledger_head (position, digest, root, signed_at, key_id, signature)"
-        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-        head.position,
-        head.digest,
-        head.root,
-        head.time,
-        head.key_id,
-        head.signature,
+        f"INSERT INTO {table} ({columns}) VALUES ({given}) ON CONFLICT DO NOTHING", *values
+    )
+
+
+async def acknowledgements(db: Fetches) -> list[Acknowledgement]:
+    """Every acknowledgement of a break, the first one first."""
+    rows = await db.fetch(f"SELECT {_SAID} FROM ledger_acknowledgement ORDER BY number")
+    return [Acknowledgement(*row) for row in rows]
+
+
+async def keep_acknowledgement(db: Connection, said: Acknowledgement) -> None:
+    """Keeps it for ever."""
+    await db.execute(
+        f"INSERT INTO ledger_acknowledgement ({_SAID}, digest)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        *(getattr(said, name) for name in Acknowledgement.__dataclass_fields__),
+        said.digest,
     )
 
 
@@ -150,7 +183,12 @@ async def _subtrees(db: Fetches, wanted: Iterable[merkle.Node]) -> dict[merkle.N
         tree = merkle.Frontier()
         try:
             span = range(index << (level - kept), (index + 1) << (level - kept))
-            tree.add(known[kept, n] for n in span)
+            tree.add(
+                # What is not there any more has a leaf only where that is acknowledged, else no
+                # root comes out that was signed.
+                known[kept, n] if kept or (kept, n) in known else chain.gone(n + 1)
+                for n in span
+            )
         except KeyError as missing:
             raise NoProof(f"the Merkle tree lacks the node {missing}") from None
         found[level, index] = tree.root()

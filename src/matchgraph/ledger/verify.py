@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from matchgraph.eventstore.connection import Connection, connect
-from matchgraph.ledger import store
+from matchgraph.ledger import standing, store
+from matchgraph.ledger.acknowledgement import Acknowledgement
 from matchgraph.ledger.chain import COLUMNS, START, Check, Place, Problem, microseconds, missing
 from matchgraph.ledger.head import BadHead, Head
 
@@ -57,7 +58,8 @@ class Verified:
     """What came of a verification.
 
     Units: `size` in bytes that were hashed. `position` and `digest` are how far the chain holds in
-        itself; `heads` counts the signed heads that agree with it.
+        itself; `heads` counts the signed heads that agree with it. Where breaks are `acknowledged`,
+        that is since the last of them, and all before is as it stood then.
     """
 
     events: int
@@ -66,6 +68,7 @@ class Verified:
     digest: bytes
     heads: int = 0
     problem: Problem | None = None
+    acknowledged: tuple[Acknowledgement, ...] = ()
 
 
 async def verify_chain(
@@ -87,11 +90,13 @@ async def verify_chain(
         async with db.transaction(isolation="repeatable_read", readonly=True):
             end = await db.fetchval("SELECT coalesce(max(position), 0) FROM event")
             count = processes or (min(_cpus(), MOST_PROCESSES) if end >= WORTH_PROCESSES else 1)
-            if count == 1 or end == 0:
-                return await verify_log(db, head=head, on_progress=on_progress)
+            known = await standing.known(db)
+            after = known.place.position
+            if count == 1 or end == after or known.problem is not None:
+                return await _verified(db, known, end, head, on_progress)
             snapshot = await db.fetchval("SELECT pg_export_snapshot()")
-            found = await _split(url, snapshot, end, count, on_progress)
-            return await _compared(db, end, found, head)
+            found = await _split(url, snapshot, after, end, count, on_progress)
+            return await _compared(db, known, end, found, head)
     finally:
         await db.close()
 
@@ -102,7 +107,17 @@ async def verify_log(
     """The same on one connection, in the transaction that it is in. Raises: BadHead, one of
     LOST."""
     end = await db.fetchval("SELECT coalesce(max(position), 0) FROM event")
-    return await _compared(db, end, await verify_range(db, START, end, on_progress), head)
+    return await _verified(db, await standing.known(db), end, head, on_progress)
+
+
+async def _verified(
+    db: Connection, known: standing.Known, end: int, head: Head | None, on_progress: Progress
+) -> Verified:
+    if known.problem is None:
+        found = await verify_range(db, known.place, end, on_progress)
+    else:
+        found = Verified(0, 0, 0, START.digest, problem=known.problem)
+    return await _compared(db, known, end, found, head)
 
 
 async def verify_range(
@@ -148,8 +163,11 @@ def _hole(position: int, version: int) -> Problem:
     )
 
 
-async def _compared(db: Connection, end: int, found: Verified, head: Head | None) -> Verified:
+async def _compared(
+    db: Connection, known: standing.Known, end: int, found: Verified, head: Head | None
+) -> Verified:
     """What was found, and whether it is also what was signed; the chain alone cannot tell."""
+    found = replace(found, acknowledged=known.all)
     if head is not None:
         head.check(await store.keys(db))
     if found.problem is not None:
@@ -158,19 +176,30 @@ async def _compared(db: Connection, end: int, found: Verified, head: Head | None
     if first is not None and first < 1:
         problem: Problem | None = Problem(first, f"event {first} stands before the first one")
         return replace(found, problem=problem)
-    heads, problem = await _heads(db, end, head)
-    if problem is None and await db.fetchval(_GAPS) is not None:
+    heads, problem = await _heads(db, known, end, head)
+    if problem is None and known.all:
+        problem = await gap_among(db, known.place.position, end)
+    elif problem is None and await db.fetchval(_GAPS) is not None:
         row = await db.fetchrow(_GAP)
         assert row is not None, "there is a gap in the same snapshot"
         problem = _hole(row["position"], row["originator_version"])
     return replace(found, heads=heads, problem=problem)
 
 
-async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, Problem | None]:
+async def _heads(
+    db: Connection, known: standing.Known, end: int, outside: Head | None
+) -> tuple[int, Problem | None]:
     """How many signed heads agree with the log, and the first thing that none of them allows."""
     keys = await store.keys(db)
     furthest = outside.position if outside is not None else 0
+    names = {None, *(one.digest for one in known.all)}
     async for head in store.every(db):
+        if head.acknowledged not in names:
+            what = f"the head of position {head.position} names an acknowledgement that is gone"
+            return 0, Problem(head.position, what)
+        if head.acknowledged != known.digest:
+            # Of before the last acknowledgement, and as they were then.
+            continue
         try:
             head.check(keys)
         except BadHead as reason:
@@ -179,7 +208,7 @@ async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, P
     rows = await db.fetch(
         "SELECT count(*) FILTER (WHERE h.digest = e.digest) AS agree,"
         " min(h.position) FILTER (WHERE h.digest <> e.digest) AS broken"
-        " FROM ledger_head h JOIN event e USING (position)"
+        " FROM ledger_head_in_force h JOIN event e USING (position)"
     )
     agree, broken = rows[0]["agree"], rows[0]["broken"]
     if outside is not None and outside.position <= end:
@@ -190,9 +219,11 @@ async def _heads(db: Connection, end: int, outside: Head | None) -> tuple[int, P
             broken = min(outside.position, broken or outside.position)
     if broken is not None:
         before = await db.fetchval(
-            "SELECT coalesce(max(h.position), 0) FROM ledger_head h JOIN event e USING (position)"
-            " WHERE h.position < $1 AND h.digest = e.digest",
+            "SELECT coalesce(max(h.position), $2) FROM ledger_head_in_force h"
+            " JOIN event e USING (position) WHERE h.position < $1 AND h.digest = e.digest",
             broken,
+            # Of what is acknowledged an older head may say something else again.
+            min(known.place.position, broken - 1),
         )
         which = (
             f"event {broken} is"
@@ -259,10 +290,12 @@ async def _place(db: Connection, position: int) -> Place | None:
     return Place(position, row["digest"], microseconds(row["recorded_at"]))
 
 
-async def _split(url: str, snapshot: str, end: int, count: int, on_progress: Progress) -> Verified:
+async def _split(
+    url: str, snapshot: str, after: int, end: int, count: int, on_progress: Progress
+) -> Verified:
     """Goes over the chain in several processes. Raises: one of LOST."""
-    size = -(-end // (count * 4))
-    waiting = deque((first, min(first + size, end)) for first in range(0, end, size))
+    size = -(-(end - after) // (count * 4))
+    waiting = deque((first, min(first + size, end)) for first in range(after, end, size))
     found: dict[int, Verified] = {}
     under_way: dict[int, int] = {}
 
@@ -290,7 +323,7 @@ async def _split(url: str, snapshot: str, end: int, count: int, on_progress: Pro
                     if answer.lost is not None:
                         raise ConnectionError(answer.lost)
                     under_way[first] = answer.done
-                    on_progress(sum(under_way.values()), end)
+                    on_progress(sum(under_way.values()), end - after)
                     if answer.found is not None:
                         found[first] = answer.found
         finally:

@@ -3,7 +3,8 @@ Merkle tree and signs heads; and it goes slowly over the whole history, again an
 
 Any number of processes may run one; one of them works. A break is logged and kept in
 `ledger_watch`, from where /readyz and /metrics have it; nothing is signed while there is one. It is
-looked at again every minute, in case somebody has put history right.
+looked at again every minute, in case somebody has put history right. Where somebody acknowledged it
+instead, all goes on from how history stood then.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from datetime import datetime
 from matchgraph.eventstore.connection import FULL, LOST, Connection, Fetches, advisory_lock, connect
 from matchgraph.eventstore.listener import Listener
 from matchgraph.eventstore.store import APPENDED
-from matchgraph.ledger import chain, merkle, store
+from matchgraph.ledger import chain, merkle, standing, store
+from matchgraph.ledger.acknowledgement import Acknowledgement
 from matchgraph.ledger.chain import Place, Problem
 from matchgraph.ledger.head import BadHead, Signer
 from matchgraph.ledger.verify import gap_among, verify_range
@@ -54,7 +56,8 @@ class Course:
 class Watched:
     """How far the log is verified and signed, for health and metrics.
 
-    Units: positions; `rounds` counts how often the whole history was gone over since the first.
+    Units: positions; `rounds` counts how often the whole history was gone over since the first,
+        `acknowledged` the breaks that somebody knows of.
     """
 
     verified: int
@@ -63,13 +66,15 @@ class Watched:
     rounds: int
     broken_at: int | None
     broken_because: str | None
+    acknowledged: int
 
 
 async def watched(db: Fetches) -> Watched:
     """What the watch has found so far. Raises: as `db` does."""
     rows = await db.fetch(
         "SELECT n.position AS verified, a.position AS again, a.rounds,"
-        " (SELECT coalesce(max(position), 0) FROM ledger_head) AS signed,"
+        " (SELECT coalesce(max(position), 0) FROM ledger_head_in_force) AS signed,"
+        " (SELECT count(*) FROM ledger_acknowledgement) AS acknowledged,"
         " CASE WHEN a.broken_at < n.broken_at OR n.broken_at IS NULL"
         " THEN a.broken_at ELSE n.broken_at END AS broken_at,"
         " CASE WHEN a.broken_at < n.broken_at OR n.broken_at IS NULL"
@@ -141,12 +146,19 @@ class Watch:
             db.terminate()
 
     async def _watch(self, db: Connection) -> None:
-        new, again = await course(db, NEW), await course(db, AGAIN)
-        follow_at = sign_at = again_at = time.monotonic()
-        signed = 0
+        acknowledged, signed = -1, 0
         async with self._listener.wakes(APPENDED) as wakes:
             while True:
                 more = False
+                # Whoever acknowledges a break has both courses begin anew.
+                await db.execute("SELECT pg_advisory_lock_shared($1)", standing.ACKNOWLEDGING)
+                found = await store.acknowledgements(db)
+                if len(found) != acknowledged:
+                    for one in found:
+                        log.warning("It is known that %s", one)
+                    new, again = await course(db, NEW), await course(db, AGAIN)
+                    follow_at = sign_at = again_at = time.monotonic()
+                    acknowledged, signed = len(found), 0
                 if time.monotonic() >= follow_at:
                     more = await self.follow(db, new)
                     rest = self._rest_when_broken if new.problem else 0
@@ -164,6 +176,7 @@ class Watch:
                     elif again.rounds > rounds:
                         rest = max(rest, self._rest_after_round)
                     again_at = time.monotonic() + rest
+                await db.execute("SELECT pg_advisory_unlock_shared($1)", standing.ACKNOWLEDGING)
                 if more:
                     # Requests may be waiting in this process.
                     await asyncio.sleep(0)
@@ -207,8 +220,13 @@ class Watch:
             if last is not None:
                 # A clock that jumps back must not make heads run backwards.
                 times.append(last.time)
+            known = await store.acknowledgements(db)
             head = self._signers[0].sign(
-                new.place.position, new.place.digest, new.tree.root(), max(times)
+                new.place.position,
+                new.place.digest,
+                new.tree.root(),
+                max(times),
+                known[-1].digest if known else None,
             )
             await store.keep_head(db, head)
         return True
@@ -219,14 +237,26 @@ class Watch:
         if known.position == 0:
             return
         async with db.transaction(isolation="repeatable_read"):
+            said = tuple(await store.acknowledgements(db))
+            stood = said[-1] if said else None
+            if (forged := await standing.forged(db, said)) is not None:
+                await self._broken(db, again, forged)
+                return
             upto = min(known.position, again.place.position + PAGE)
-            found = await _page(db, again, upto)
+            found: Problem | tuple[Place, list[bytes]]
+            if stood is not None and again.place.position < stood.upto:
+                upto = min(upto, stood.upto)
+                found = await _as_it_stands(db, again, upto)
+            else:
+                found = await _page(db, again, upto)
             if isinstance(found, Problem):
                 await self._broken(db, again, found)
                 return
             place, leaves = found
             tree = again.tree.copy()
             problem = await _unlike(db, tree, leaves, known)
+            if problem is None and stood is not None and place.position == stood.upto:
+                problem = _changed(stood, place, tree)
             if problem is not None:
                 await self._broken(db, again, problem)
                 return
@@ -311,6 +341,20 @@ async def _page(db: Connection, course: Course, upto: int) -> Problem | tuple[Pl
         return problem
     recorded_at = await db.fetchval("SELECT recorded_at FROM event WHERE position = $1", upto)
     return Place(upto, found.digest, chain.microseconds(recorded_at)), leaves
+
+
+async def _as_it_stands(db: Connection, course: Course, upto: int) -> tuple[Place, list[bytes]]:
+    """Goes over events before an acknowledgement: where that leads, and the leaves."""
+    found = await standing.leaves(db, course.place.position, upto)
+    return await standing.place_of(db, upto), found
+
+
+def _changed(stood: Acknowledgement, place: Place, tree: merkle.Frontier) -> Problem | None:
+    """What is acknowledged is to be as it was then. Where it is not, the kept nodes have said so of
+    all but what comes behind the last of them."""
+    if (tree.root(), place.digest) == (stood.root, stood.link):
+        return None
+    return standing.since(stood, (stood.upto >> store.STEP << store.STEP) + 1)
 
 
 async def _unlike(
