@@ -176,7 +176,7 @@ async def statements(api: Api, query: str, **variables: Any) -> list[str]:
     return [
         query
         for query in asked
-        if re.search(r"FROM \w*(_listing|_board|price_|_alias|_checkpoint|match_|search_)", query)
+        if re.search(r"FROM \w*(_listing|_board|price_|_alias|common_|match_|search_)", query)
         or "led" in query
     ]
 
