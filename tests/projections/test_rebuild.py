@@ -18,7 +18,7 @@ from matchgraph.domain.artifact import Kind
 from matchgraph.domain.calibration import Calibration
 from matchgraph.domain.policy import Policy
 from matchgraph.eventstore.connection import Pool, connect
-from matchgraph.eventstore.store import Store
+from matchgraph.eventstore.store import APPENDED, Store
 from matchgraph.projections import rank_formula, tables
 from matchgraph.projections.artifact_listing import ARTIFACT_LISTING
 from matchgraph.projections.catalog import PROJECTIONS
@@ -103,6 +103,27 @@ async def test_two_rebuilds_of_everything_in_other_pages_and_killed_on_the_way_g
         assert await contents(url) == right
         assert await left_over(url) == []
     assert set((await checkpoints(url)).values()) == {end}
+
+
+async def test_a_rebuild_wakes_the_projector_that_went_without_it(
+    url: str, store: Store, pool: Pool
+) -> None:
+    await append(store, rich(3))
+    await project(url, store)
+    woken: list[object] = []
+
+    def hear(*said: object) -> None:
+        woken.append(said)
+
+    async with pool.acquire() as db:
+        await db.add_listener(APPENDED, hear)
+        await rebuild(url, ARTIFACT_LISTING)
+
+        async def is_woken() -> bool:
+            return woken != []
+
+        await until(is_woken)
+        await db.remove_listener(APPENDED, hear)
 
 
 async def test_a_rebuild_goes_on_where_it_was_ended(url: str, store: Store, pool: Pool) -> None:

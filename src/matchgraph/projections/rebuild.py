@@ -21,7 +21,7 @@ import matchgraph
 from matchgraph.eventstore import releases
 from matchgraph.eventstore.codec import UnknownTopic
 from matchgraph.eventstore.connection import Connection, advisory_lock, connect
-from matchgraph.eventstore.store import MOST_IN_PAGE, PROJECTED
+from matchgraph.eventstore.store import APPENDED, MOST_IN_PAGE, PROJECTED
 from matchgraph.projections import tables
 from matchgraph.projections.projection import Batch, Projection
 from matchgraph.projections.runner import LEADER, REBUILDING, pages
@@ -255,7 +255,10 @@ class _Rebuild:
             self._on_waiting(await self._readers())
             return False
         finally:
-            await self._db.execute("SELECT pg_advisory_unlock($1, hashtext($2))", *key)
+            # The runner went without it, and may have come to the end of the log.
+            await self._db.execute(
+                "SELECT pg_advisory_unlock($1, hashtext($2)), pg_notify($3, '')", *key, APPENDED
+            )
 
     async def _replace(self, stall: float) -> None:
         """Puts the new tables in place. Raises: asyncpg.LockNotAvailableError, or
