@@ -15,7 +15,6 @@ from typing import ClassVar, cast
 from uuid import UUID
 
 import uvloop
-from starlette.applications import Starlette
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
     BaseGraphQLTransportWSHandler,
 )
@@ -68,7 +67,7 @@ async def serve(mode: str, url: str, redis_url: str, changes: int) -> None:
     """The application, subscriptions as they are or as Strawberry has them."""
     if mode == "plain":
         setattr(Api, "graphql_transport_ws_handler_class", BaseGraphQLTransportWSHandler)  # noqa: B010
-    made: Starlette = app(url, redis_url, project=False)
+    made = app(url, redis_url, project=False)
     listening = _listening()
     server = Server(configured(made, "127.0.0.1", 0), lambda: _tell(listening))
     serving = asyncio.create_task(server.serve([listening]))

@@ -8,14 +8,16 @@ graphql-core, which begins anew: so only what reads and changes nothing may be c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import CoroutineType
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from graphql import (
+    ArgumentNode,
     DirectiveNode,
     DocumentNode,
     FieldNode,
@@ -32,6 +34,7 @@ from graphql import (
     Undefined,
     VariableNode,
     Visitor,
+    get_named_type,
     get_nullable_type,
     is_leaf_type,
     is_list_type,
@@ -54,6 +57,7 @@ from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo as
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
+from matchgraph.domain.role import Role
 from matchgraph.eventstore.eager import Ended, begin
 from matchgraph.graphql.fragments import within
 from matchgraph.queries.notes import Notes
@@ -75,6 +79,8 @@ REPEATABLE = frozenset(
 )
 # Of which objects is kept what an operation answers of each.
 FRAGMENTED = frozenset({"Artifact"})
+# The top-level fields that are given slugs alone, and answer nothing but fragments.
+SPLICED = frozenset({"artifact", "compare"})
 # Whether something is of a type never depends on who asks.
 NOBODY: Any = None
 # What the leaves of these types are as a rule, and are answered as they are.
@@ -104,6 +110,31 @@ class Answered:
     made: Sequence[tuple[Hashable, Raw, frozenset[str]]]
 
 
+@dataclass(frozen=True, slots=True)
+class Splice:
+    """An operation of one variable whose answer is nothing but what it says of artifacts: those
+    that the slugs lead to which stand in the variable, or, unless it takes `several`, the slug."""
+
+    variable: str
+    several: bool
+    before: bytes
+    after: bytes
+    fragment: "_Fragment"
+
+    def key(self, artifact_id: UUID, role: Role) -> Hashable:
+        """What the fragment of that artifact is known by."""
+        return self.fragment.key(artifact_id, None, role)
+
+    def said(self, fragments: Sequence[bytes]) -> bytes:
+        """The answer of these fragments."""
+        return b"%b%b%b" % (self.before, b",".join(fragments), self.after)
+
+
+class _Plan(NamedTuple):
+    resolve: "Resolve"
+    splice: Splice | None
+
+
 # Gives a value as it is answered, or something to await that does.
 Complete = Callable[[Any, Run, Path], Any]
 # Gives what a field answers of its parent, likewise.
@@ -116,7 +147,7 @@ class Plans:
     def __init__(self, document: DocumentNode) -> None:
         self._document = document
         self._wanted = False
-        self._plans: dict[tuple[object, ...], Resolve] = {}
+        self._plans: dict[tuple[object, ...], _Plan] = {}
         self._operations: dict[str | None, OperationDefinitionNode] = {}
         self._fragments = {
             one.name.value: one
@@ -147,12 +178,18 @@ class Plans:
             if not isinstance(values, VariableValues):
                 return None
             run = Run(values, context)
-            found = self._plan(schema, operation, values)(None, run, None)
+            found = self._plan(schema, operation, values).resolve(None, run, None)
             data: dict[str, Any] = await found if is_awaitable(found) else found
         except Exception:
             # Whatever it is, graphql-core says it as it has to be said.
             return None
         return Answered(data, run.made)
+
+    def splice(self, name: str | None) -> Splice | None:
+        """How the answer of that operation is put together, where that is all there is to it and
+        the operation has been compiled. Raises: Uncompiled."""
+        plan = self._plans.get((id(self._operation(name)),))
+        return None if plan is None else plan.splice
 
     def may_repeat(self, name: str | None) -> bool:
         """Whether there is one operation of that name, and it may be begun again."""
@@ -191,7 +228,7 @@ class Plans:
 
     def _plan(
         self, schema: GraphQLSchema, operation: OperationDefinitionNode, values: VariableValues
-    ) -> Resolve:
+    ) -> _Plan:
         """The plan of the operation for what its conditions say. Raises: Uncompiled."""
         key = (id(operation), *(values.coerced.get(name) for name in self._conditions))
         plan = self._plans.get(key)
@@ -246,15 +283,50 @@ class _Compiler:
         self._fragments = {name: FragmentDetails(one) for name, one in fragments.items()}
         self._operation = operation
         self._values = values
+        # Of what an answer is put together, if it is: the first node that asks for it.
+        self._spliced: FieldNode | None = None
+        self._fragment: _Fragment | None = None
 
-    def whole(self) -> Resolve:
+    def whole(self) -> _Plan:
         """The plan of all of it. Raises: Uncompiled."""
         root = self._schema.query_type
         assert root is not None, "something can be asked"
-        return self._selection(
-            root,
-            collect_fields(self._schema, self._fragments, self._values, root, self._operation),
+        collected = collect_fields(
+            self._schema, self._fragments, self._values, root, self._operation
         )
+        around = self._around_artifacts(root, collected)
+        resolve = self._selection(root, collected)
+        if around is None or self._fragment is None or self._fragment.names:
+            return _Plan(resolve, None)
+        return _Plan(resolve, Splice(*around, self._fragment))
+
+    def _around_artifacts(
+        self, root: GraphQLObjectType, collected: CollectedFields
+    ) -> tuple[str, bool, bytes, bytes] | None:
+        """All of a splice but the fragment, where the answer may be one."""
+        definitions = self._operation.variable_definitions or ()
+        around = _around(root, collected, SPLICED)
+        if around is None or len(definitions) != 1 or definitions[0].default_value is not None:
+            return None
+        before, details, after = around
+        node = details[0].node
+        field = self._schema.get_field(root, node.name.value)
+        match node.arguments:
+            case [ArgumentNode(value=VariableNode(name=variable))] if field is not None:
+                pass
+            case _:
+                return None
+        if several := node.name.value == "compare":
+            type_: Any = get_named_type(field.type)
+            collected = collect_subfields(
+                self._schema, self._fragments, self._values, self._operation, type_, details
+            )
+            inner = _around(type_, collected, {"artifacts"})
+            if inner is None:
+                return None
+            before, details, after = before + inner[0] + b"[", inner[1], b"]" + inner[2] + after
+        self._spliced = details[0].node
+        return variable.value, several, b'{"data":' + before, after
 
     def _selection(self, parent: GraphQLObjectType, collected: CollectedFields) -> Resolve:
         if collected.new_defer_usages:
@@ -375,8 +447,12 @@ class _Compiler:
                 raise Uncompiled
             return selection(value, run, path)
 
-        if type_.name in FRAGMENTED and any(map(_has_fields, details)):
-            return _fragment(complete, self._used(details))
+        is_spliced = details[0].node is self._spliced
+        if type_.name in FRAGMENTED and (is_spliced or any(map(_has_fields, details))):
+            fragment = _Fragment(complete, self._used(details))
+            if is_spliced:
+                self._fragment = fragment
+            return fragment
         return complete
 
     def _used(self, details: list[FieldDetails]) -> list[str]:
@@ -417,23 +493,46 @@ class _Variables(Visitor):
             visit(self._definitions[name], self)
 
 
-def _fragment(complete: Complete, names: Sequence[str]) -> Complete:
-    """Gives what was kept of the artifact as JSON, where that is still right; else it is made, and
-    kept if the answer turns out to be of one moment."""
-    selection = object()
+def _around(
+    parent: GraphQLObjectType, collected: CollectedFields, names: Container[str]
+) -> tuple[bytes, list[FieldDetails], bytes] | None:
+    """The JSON before and after the one field of one of these names, beside which nothing is
+    selected but __typename."""
+    own = [
+        (key, details)
+        for key, details in collected.grouped_field_set.items()
+        if details[0].node.name.value != "__typename"
+    ]
+    if len(own) != 1 or own[0][1][0].node.name.value not in names or collected.new_defer_usages:
+        return None
+    [(asked, details)] = own
+    parts = dict.fromkeys(collected.grouped_field_set, parent.name)
+    before, _, after = msgspec.json.encode({**parts, asked: Raw(b"\0")}).partition(b"\0")
+    return before, details, after
 
-    def given(value: Any, run: Run, path: Path) -> Any:
+
+class _Fragment:
+    """Gives what was kept of the artifact as JSON, where that is still right; else it is made, and
+    kept if the answer turns out to be of one moment. `names` are the variables that have a say."""
+
+    def __init__(self, complete: Complete, names: Sequence[str]) -> None:
+        self.names = names
+        self._complete = complete
+        # Not the fragment itself, which would be there for as long as what was made of it.
+        self._selection = object()
+
+    def key(self, artifact_id: UUID, placed: object, role: Role, *said: str) -> Hashable:
+        """What it is known by, of that artifact and what `names` say."""
+        return (self._selection, artifact_id, placed, role, *said)
+
+    def __call__(self, value: Any, run: Run, path: Path) -> Any:
+        """As Complete has it."""
         fragments, reading = run.context.fragments, run.context.reading
         if value is None or fragments is None or reading is None:
-            return complete(value, run, path)
+            return self._complete(value, run, path)
         coerced = run.variables.coerced
-        key = (
-            selection,
-            value.artifact_id,
-            value.placed,
-            run.context.role,
-            *(repr(coerced.get(name, Undefined)) for name in names),
-        )
+        said = (repr(coerced.get(name, Undefined)) for name in self.names)
+        key = self.key(value.artifact_id, value.placed, run.context.role, *said)
         kept = fragments.get(key, reading)
         if kept is not None:
             run.context.notes.add(kept.marks)
@@ -441,12 +540,12 @@ def _fragment(complete: Complete, names: Sequence[str]) -> Complete:
         notes = Notes()
         # What the artifact says of itself is looked up by nobody.
         notes.add((str(value.artifact_id),))
-        found = complete(value, Run(run.variables, within(run.context, notes), run.made), path)
+        found = self._complete(
+            value, Run(run.variables, within(run.context, notes), run.made), path
+        )
         if is_awaitable(found):
             return _made_later(found, run, key, notes)
         return _made(found, run, key, notes)
-
-    return given
 
 
 async def _made_later(found: Awaitable[Any], run: Run, key: Hashable, notes: Notes) -> Any:

@@ -208,6 +208,16 @@ def check(
     return prices.setdefault(asked, found)
 
 
+def known_price(
+    document: DocumentNode,
+    operation_name: str | None,
+    variables: Mapping[str, Any],
+    prices: Prices,
+) -> int | None:
+    """What `check` found that the operation costs, with variables of these sizes."""
+    return prices.get((operation_name, *_sizes(_operations(document), variables)))
+
+
 def _sizes(
     operations: Sequence[OperationDefinitionNode], variables: Mapping[str, Any]
 ) -> Iterator[object]:

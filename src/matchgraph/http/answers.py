@@ -117,6 +117,10 @@ class Answers:
         """Counts an answer that was given again."""
         self._metrics.found("answer", hit=True)
 
+    def miss(self) -> None:
+        """Counts an answer that was made and is not kept."""
+        self._metrics.found("answer", hit=False)
+
     def put(self, key: bytes, kept: Kept, *, shared: bool = True) -> None:
         """Keeps the answer, here and, if it is to be `shared`, for the others."""
         self._metrics.found("answer", hit=False)

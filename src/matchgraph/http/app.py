@@ -57,7 +57,8 @@ from matchgraph.http.budget import Allowance, Budgets, tell
 from matchgraph.http.clients import Clients
 from matchgraph.http.direct import TRIED, Direct, Tried
 from matchgraph.http.documents import KeptDocuments, TrustedDocuments
-from matchgraph.http.front import PENDING, Front
+from matchgraph.http.front import NO_SNIFFING, PENDING, Front, at_once
+from matchgraph.http.front import Headers as Said
 from matchgraph.http.live import SEND, LiveView
 from matchgraph.http.manifests import read
 from matchgraph.http.observe import (
@@ -95,8 +96,6 @@ PATH = "/graphql"
 PATIENCE = 4.0
 # A read model that is this far behind is worth waking somebody for.
 LATE = 60.0
-# No browser guesses at what an answer is.
-NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
 
 class Application(Starlette):
@@ -121,6 +120,11 @@ class Application(Starlette):
             await observed(self.state.observer, self._front, scope, receive, sending)
         else:
             await super().__call__(scope, receive, sending)
+
+    def at_once(self, headers: Said, body: bytes) -> tuple[bytes, bytes] | None:
+        """Head and body of the answer to such a POST to /graphql, if nothing has to be waited for
+        (see http/front.py)."""
+        return at_once(self.state, headers, body)
 
 
 class Api(LiveView):
@@ -256,7 +260,7 @@ def app(
     federation: bool = False,
     kept_answers: int = MOST_KEPT,
     observer: Observer | None = None,
-) -> Starlette:
+) -> Application:
     """The application over these servers; with `project`, it also keeps the read models, with
     `calibrate` it calibrates ranks once a day. Without `secrets`, newest first, what it signs holds
     for as long as it runs; without `search_keys`, likewise, words of searchers can be read for as

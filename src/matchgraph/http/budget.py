@@ -135,13 +135,17 @@ class Budgets:
         # By a hash, so that there are never more of them, whoever makes up addresses.
         self._counted: dict[int, tuple[int, Window]] = {}
 
+    def of(self, caller: Caller) -> int | None:
+        """Points a minute for whoever asks; None: nobody counts."""
+        known = caller.actor != ANONYMOUS
+        return self._allowance.points_per_key if known else self._allowance.points_per_address
+
     def purse(self, scope: Scope, caller: Caller) -> Purse | None:
         """The budget of whoever asks; None: nobody counts."""
-        known = caller.actor != ANONYMOUS
-        allowance = self._allowance
-        budget = allowance.points_per_key if known else allowance.points_per_address
+        budget = self.of(caller)
         if budget is None:
             return None
+        known = caller.actor != ANONYMOUS
         return _Purse(self, caller.actor if known else f"address:{address(scope)}", budget)
 
     async def charge(self, who: str, budget: int, price: int) -> Left:

@@ -34,7 +34,7 @@ class Deadlines:
 
 
 class HastyHttp(HttpToolsProtocol):
-    """HTTP with deadlines. See `hasty` for how one is made."""
+    """HTTP with deadlines."""
 
     deadlines = Deadlines()
 
@@ -43,7 +43,9 @@ class HastyHttp(HttpToolsProtocol):
         self._clock: TimerHandle | None = None
         self._received = 0
         self._in_head = self._is_whole = True
-        self._lingers = False
+        self._lingers = self._reads = False
+        # For what is to be waited when all that has come is read.
+        self._due: tuple[float, Callable[[float], None]] | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Waits for the first request."""
@@ -62,7 +64,11 @@ class HastyHttp(HttpToolsProtocol):
             if self._received > MOST_THROWN_AWAY:
                 self.transport.abort()
             return
+        self._reads = True
         super().data_received(data)
+        self._reads = False
+        if self._due is not None:
+            self._wait(*self._due)
         if self._in_head and self._received > LARGEST_HEAD:
             self._refuse(431)
         elif not self._is_whole and self._received > LARGEST_REQUEST:
@@ -78,20 +84,28 @@ class HastyHttp(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._in_head, self._is_whole, self._received = True, False, 0
-        if self._clock is None:
+        if self._clock is None and self._due is None:
             self._wait(self.deadlines.headers, self._headers_are_late)
 
     def on_headers_complete(self) -> None:
         """From here on its body is awaited."""
+        self.await_body()
+        super().on_headers_complete()
+
+    def await_body(self) -> None:
+        """Waits for the rest of a request."""
         self._in_head = False
         self._wait(self.deadlines.body, self._body_is_late)
-        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """A request is there."""
+        self.is_whole()
+        super().on_message_complete()
+
+    def is_whole(self) -> None:
+        """Waits for nothing more of a request."""
         self._is_whole = True
         self._stop_waiting()
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer was sent; the client gets some time to take it, and not to send the rest of
@@ -99,7 +113,7 @@ class HastyHttp(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later(self.deadlines.last)
-        elif self.cycle.response_complete and self.cycle.more_body:
+        elif self.cycle is not None and self.cycle.response_complete and self.cycle.more_body:
             # To close at once would make the client's system throw the answer away.
             self._lingers, self._received = True, 0
             self._stop_waiting()
@@ -117,9 +131,14 @@ class HastyHttp(HttpToolsProtocol):
 
     def _wait(self, seconds: float, late: Callable[[float], None]) -> None:
         self._stop_waiting()
+        if self._reads:
+            # Most requests are whole at once, and a clock costs as much as reading one.
+            self._due = seconds, late
+            return
         self._clock = self.loop.call_later(seconds, self._is_late, seconds, late)
 
     def _stop_waiting(self) -> None:
+        self._due = None
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
@@ -167,8 +186,3 @@ class HastyWebSocket(WebSocketsSansIOProtocol):
             self.transport.abort()
         else:
             super().handle_ping()
-
-
-def hasty(deadlines: Deadlines) -> type[HastyHttp]:
-    """HTTP with these deadlines."""
-    return type("HastyHttp", (HastyHttp,), {"deadlines": deadlines})

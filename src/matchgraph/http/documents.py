@@ -36,6 +36,9 @@ class Documents(Protocol):
     async def find(self, sent: Sent) -> str:
         """The document that is meant. Raises: NotRun."""
 
+    def at_hand(self, sent: Sent) -> str | None:
+        """The document that is meant, if that can be told at once."""
+
 
 class KeptDocuments:
     """The documents that clients sent with their hash, in this process and in Redis."""
@@ -70,6 +73,12 @@ class KeptDocuments:
             )
         await self._keep(sent.id, sent.query)
         return sent.query
+
+    def at_hand(self, sent: Sent) -> str | None:
+        """The document that is meant, if that can be told at once."""
+        if sent.id is None or sent.query is None:
+            return sent.query if sent.id is None else self._here.get(sent.id)
+        return None
 
     async def _find(self, id: str) -> str:
         text = self._here.get(id)
@@ -120,17 +129,24 @@ class TrustedDocuments:
         self._texts.update(texts)
         self._names = {text: _name(text) for text in self._known}
 
-    async def find(self, sent: Sent) -> str:
-        """The document that is meant. Raises: NotRun."""
+    def at_hand(self, sent: Sent) -> str | None:
+        """The document that is meant, if there is such a one."""
         text = sent.query if sent.id is None else self._texts.get(sent.id)
         if text is None or text not in self._known or sent.query not in (None, text):
+            return None
+        observed_document(self._names[text])
+        return text
+
+    async def find(self, sent: Sent) -> str:
+        """The document that is meant. Raises: NotRun."""
+        text = self.at_hand(sent)
+        if text is None:
             raise NotRun(
                 "Only registered operations run here, and this is none of them: send one as its"
                 " client was built with it, or have it added to the manifest in"
                 " MATCHGRAPH_TRUSTED_DOCUMENTS and the server started again.",
                 "DOCUMENT_NOT_TRUSTED",
             )
-        observed_document(self._names[text])
         return text
 
 

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 import uvicorn
-from starlette.applications import Starlette
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-from matchgraph.http.deadlines import Deadlines, HastyWebSocket, hasty
+from matchgraph.http.app import Application
+from matchgraph.http.at_once import quick
+from matchgraph.http.deadlines import Deadlines, HastyWebSocket
 
 # Units: seconds that operations have to end, and that this process has, when it is told to.
 ANSWERING = 6
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def configured(
-    app: Starlette,
+    app: Application,
     host: str,
     port: int,
     *,
@@ -39,7 +40,7 @@ def configured(
         host=host,
         port=port,
         loop="uvloop",
-        http=hasty(deadlines),
+        http=quick(deadlines, app.at_once),
         ws=HastyWebSocket,
         timeout_keep_alive=deadlines.idle,
         proxy_headers=bool(proxies),
@@ -86,7 +87,7 @@ class Server(uvicorn.Server):
         """As uvicorn ends, which waits for every answer; those that never end are ended first.
         What a server that hangs keeps from being closed is left to the operating system."""
         app = self.config.app
-        assert isinstance(app, Starlette), "as `configured` was given"
+        assert isinstance(app, Application), "as `configured` was given"
         app.state.clients.hang_up()
         for connection in self.server_state.connections:
             # uvicorn would say good-bye to who is saying it already, and stumble over that.

@@ -211,18 +211,26 @@ class Dossiers:
         # Of them, those that will still look for who waits.
         self._at_work = 0
 
+    def at_hand(self, key: str | UUID, at: int) -> Dossier | None:
+        """What `find` would say, if that is known already and there is such an artifact."""
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        if kept.era != self.touched.era or self.touched.since(
+            min(at, kept.position), _marks(key, kept.dossier)
+        ):
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return kept.dossier
+
     async def find(self, key: str | UUID, at: int, *, anew: bool = False) -> Dossier | None:
         """What the artifact with that id is like as of that position, or the one that the slug
         leads to; None where there is none. With `anew`, as it is read now. Raises: Moved,
         Unavailable."""
-        kept = None if anew else self._kept.get(key)
+        kept = None if anew else self.at_hand(key, at)
         if kept is not None:
-            if kept.era == self.touched.era and not self.touched.since(
-                min(at, kept.position), _marks(key, kept.dossier)
-            ):
-                self._kept.move_to_end(key)
-                return kept.dossier
-            del self._kept[key]
+            return kept
         waiting = self._waiting.get(key)
         if waiting is None:
             waiting = self._waiting[key] = asyncio.get_running_loop().create_future()
