@@ -456,10 +456,12 @@ class _Compiler:
         return complete
 
     def _used(self, details: list[FieldDetails]) -> list[str]:
-        """The variables that have a say in the selection."""
+        """The variables that have a say in the selection. (What the field itself is given decides
+        what it is made of.)"""
         names = _Variables(self._definitions)
         for one in details:
-            visit(one.node, names)
+            if one.node.selection_set is not None:
+                visit(one.node.selection_set, names)
         return sorted(names.found)
 
 
