@@ -130,6 +130,8 @@ async def test_the_shortest_way_leads_to_what_graphql_core_answers(
                 elif found is not None:
                     ways += 1
                     assert found == encoded({"data": core.data}), operation.text
+            spliced = shortest.at_once(operation.text, operation.variables)
+            assert spliced in (None, encoded({"data": core.data})), operation.text
         assert ways or all(map(_is_elsewhere, asked)), [one.text for one in asked]
 
 

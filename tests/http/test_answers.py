@@ -170,7 +170,7 @@ async def test_a_kept_answer_is_the_one_that_would_be_made_now(
             number += 1
             for query, variables in asked(("a", "b", "x")):
                 await reader.ask(query, variables)
-                # The texts of comparisons are embedded by nobody here, and artifacts may be unknown.
+                # Nobody embeds the texts of comparisons here, and artifacts may be unknown.
                 if query not in (COMPARE, FACTS):
                     assert await reader.ask(query, variables), "nothing happened in between"
         for query, variables in asked(("a", "b")) if world.events else ():
