@@ -28,8 +28,10 @@ import psutil
 import redis.asyncio as redis
 
 from bench.answers_asked import (
+    FACTS_ALONE,
     FLOOR,
     FRESH,
+    FRESH_FACTS,
     MERCURIUS,
     OURS,
     PLAIN,
@@ -56,7 +58,9 @@ from matchgraph.queries.position import reach
 ROOT = Path(__file__).parents[1]
 PEERS = Path(__file__).with_name("peers")
 NODE_PEERS = {POSTGRAPHILE: "postgraphile.mjs", MERCURIUS: "mercurius.mjs"}
-ROWS = (OURS, FRESH, FLOOR, SQL, PLAIN, POSTGRAPHILE, MERCURIUS)
+# Those that may give again what they have answered.
+WARM = (OURS, FACTS_ALONE)
+ROWS = (OURS, FRESH, FACTS_ALONE, FRESH_FACTS, FLOOR, SQL, PLAIN, POSTGRAPHILE, MERCURIUS)
 TITLES = {
     "compare": "Compare two artifacts",
     "board": "A page of 20 of a board",
@@ -148,7 +152,7 @@ async def run(bench: Bench) -> None:
         await cache.aclose()
         ours = await stack.enter_async_context(_matchgraph(bench, url))
         subjects = await _subjects(url, ours.port)
-        running = {OURS: ours, FRESH: ours}
+        running = dict.fromkeys((OURS, FRESH, FACTS_ALONE, FRESH_FACTS), ours)
         said = json.dumps(await _typical(ours.port, subjects))
         own = ("-m", "bench.answers_server")
         for row, words in {
@@ -200,7 +204,7 @@ async def _measure(
     async def measured(row: str, column: str) -> Round:
         pick, connections = columns[column]
         question = QUESTIONS[about][row]
-        warm = subjects.hot[about] if pick == HOT or row != OURS else subjects.every(about)
+        warm = subjects.hot[about] if pick == HOT or row not in WARM else subjects.every(about)
         load = {
             "port": running[row].port,
             "path": f"{question.path}/{pick}" if row == FLOOR else question.path,
@@ -228,22 +232,25 @@ async def _measure(
         for row in ROWS:
             # With more than that, it ends requests that have waited for too long.
             too_many = row == PLAIN and connections > MOST_PLAIN
-            if row in running and not too_many:
+            if row in running and row in QUESTIONS[about] and not too_many:
                 table.add(row, column, partial(measured, row, column))
     await bench.measure(table)
 
 
 def _goals(about: str, columns: Sequence[str], alone: str) -> list[Goal]:
     found = []
-    if about == "compare":
-        found += [
-            Goal(OURS, column, FLOOR, LEAST_HOT if column.startswith(HOT) else LEAST_RANDOM)
-            for column in columns
-        ]
-    found += [Goal(FRESH, column, FLOOR, LEAST_FRESH[about]) for column in columns]
-    found += [Goal(OURS, column, MERCURIUS, 1, "p99") for column in columns]
-    if about == "compare":
-        found.append(Goal(FRESH, alone, MERCURIUS, 1, "p50"))
+    compares = about == "compare"
+    pairs = ((OURS, FRESH), (FACTS_ALONE, FRESH_FACTS)) if compares else ((OURS, FRESH),)
+    for warm, fresh in pairs:
+        if compares:
+            found += [
+                Goal(warm, column, FLOOR, LEAST_HOT if column.startswith(HOT) else LEAST_RANDOM)
+                for column in columns
+            ]
+        found += [Goal(fresh, column, FLOOR, LEAST_FRESH[about]) for column in columns]
+        found += [Goal(warm, column, MERCURIUS, 1, "p99") for column in columns]
+        if compares:
+            found.append(Goal(fresh, alone, MERCURIUS, 1, "p50"))
     return found
 
 
@@ -393,7 +400,7 @@ async def _check(row: str, port: int, ours: int, subjects: Subjects) -> None:
     """That it answers, and says the same of the same artifacts as matchgraph."""
     async with httpx.AsyncClient(timeout=60) as client:
         for about, questions in QUESTIONS.items():
-            if row == FLOOR:
+            if row == FLOOR or row not in questions:
                 continue
             for one in subjects.drawn(about, RANDOM, CHECKED):
                 said, expected = (

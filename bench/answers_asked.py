@@ -11,6 +11,8 @@ from typing import Any
 
 OURS = "matchgraph"
 FRESH = "matchgraph, nothing cached"
+FACTS_ALONE = "matchgraph, facts alone"
+FRESH_FACTS = "matchgraph, facts alone, nothing cached"
 FLOOR = "Starlette, the same bytes"
 PLAIN = "the same schema in plain Strawberry"
 SQL = "Starlette, asyncpg, hand-written SQL"
@@ -92,17 +94,24 @@ def _listed(data: Any) -> list[Any]:
 
 
 def _asked(ours: Question, facts: Question, rows: Question, path: str) -> dict[str, Question]:
-    """By server; the hand-written one is asked by path and variables alone."""
+    """By server; the hand-written one is asked by path and variables alone. Where the others give
+    less than matchgraph, it is asked for no more as well."""
     by_hand = Question("", facts.variables, facts.artifacts, path)
+    alone = {FACTS_ALONE: facts, FRESH_FACTS: _anew(facts)} if ours.document == COMPARE_OURS else {}
     return {
         OURS: ours,
-        FRESH: replace(ours, headers={"Cache-Control": "no-cache"}),
+        FRESH: _anew(ours),
+        **alone,
         FLOOR: replace(ours, path=path),
         PLAIN: ours,
         SQL: by_hand,
         POSTGRAPHILE: rows,
         MERCURIUS: facts,
     }
+
+
+def _anew(question: Question) -> Question:
+    return replace(question, headers={"Cache-Control": "no-cache"})
 
 
 def _slugs(two: Any) -> Mapping[str, Any]:
